@@ -1,0 +1,125 @@
+"""Every setting of the app, with its default and its meaning; read live, never at import.
+
+Use ``from ftp_deploy.conf import conf`` and then ``conf.WEBHOOK_MAX_BYTES``. Because a value is looked up at each use,
+``override_settings`` works in the tests of a project.
+"""
+
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from django.conf import settings
+
+T = TypeVar("T")
+
+MEGABYTE = 1024 * 1024
+
+
+class Setting(Generic[T]):
+    """One setting: its name in the project's settings, its default, its type and one sentence on what it does."""
+
+    def __init__(self, name: str, default: T, help_text: str) -> None:
+        self.name = name
+        self.default = default
+        self.help_text = help_text
+
+    def __get__(self, instance: object, owner: type | None = None) -> T:
+        value: T = getattr(settings, self.name, self.default)
+        return value
+
+
+class Conf:
+    """The settings. Each attribute is documented by its own ``help_text``; the reference pages are made from them."""
+
+    GITHUB: Setting[Mapping[str, str]] = Setting(
+        "DEPLOY_GITHUB_SETTINGS",
+        {},
+        "GitHub: ``username``, ``password`` (a token) and, for GitHub Enterprise Server, ``url``.",
+    )
+    BITBUCKET: Setting[Mapping[str, str]] = Setting(
+        "DEPLOY_BITBUCKET_SETTINGS",
+        {},
+        "Bitbucket Cloud: ``username`` and ``password`` (an API token or an access token).",
+    )
+    GITLAB: Setting[Mapping[str, str]] = Setting(
+        "DEPLOY_GITLAB_SETTINGS",
+        {},
+        "GitLab: ``username``, ``password`` (a token) and, for a server of your own, ``url``.",
+    )
+    GITEA: Setting[Mapping[str, str]] = Setting(
+        "DEPLOY_GITEA_SETTINGS", {}, "Gitea or Forgejo: ``username``, ``password`` (a token) and ``url``."
+    )
+    GIT: Setting[Mapping[str, str]] = Setting(
+        "DEPLOY_GIT_SETTINGS", {}, "Any git server: ``username`` and ``password`` for its https URLs."
+    )
+    PROVIDERS: Setting[Mapping[str, str]] = Setting(
+        "FTP_DEPLOY_PROVIDERS", {}, "Further forges: a name and the dotted path of a ``Provider`` class."
+    )
+    TRANSPORTS: Setting[Mapping[str, str]] = Setting(
+        "FTP_DEPLOY_TRANSPORTS", {}, "Further protocols: a name and the dotted path of a ``Transport`` class."
+    )
+    ENCRYPTION_KEYS: Setting[list[str]] = Setting(
+        "FTP_DEPLOY_ENCRYPTION_KEYS",
+        [],
+        "Fernet keys for the stored secrets: the first encrypts, all decrypt. Empty: made from ``SECRET_KEY``.",
+    )
+    BASE_URL: Setting[str] = Setting(
+        "FTP_DEPLOY_BASE_URL",
+        "",
+        "The public address of this site, such as ``https://deploy.example.com``; for hooks and mails.",
+    )
+    WEBHOOK_MAX_BYTES: Setting[int] = Setting(
+        "FTP_DEPLOY_WEBHOOK_MAX_BYTES", 25 * MEGABYTE, "The largest webhook body that is read, in bytes."
+    )
+    ALLOW_PRIVATE_ADDRESSES: Setting[bool] = Setting(
+        "FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES",
+        False,
+        "Whether services may point at private, loopback and link-local addresses.",
+    )
+    CONNECT_TIMEOUT: Setting[float] = Setting(
+        "FTP_DEPLOY_CONNECT_TIMEOUT", 15.0, "Seconds to wait for a connection to a server or a forge."
+    )
+    REPLY_TIMEOUT: Setting[float] = Setting(
+        "FTP_DEPLOY_REPLY_TIMEOUT", 60.0, "Seconds to wait for a reply, or for any progress of a transfer."
+    )
+    LEASE_SECONDS: Setting[int] = Setting(
+        "FTP_DEPLOY_LEASE_SECONDS",
+        120,
+        "Seconds after which a worker that gave no sign of life loses its service to another.",
+    )
+    HEARTBEAT_SECONDS: Setting[int] = Setting(
+        "FTP_DEPLOY_HEARTBEAT_SECONDS", 10, "Seconds between two signs of life of a running deploy."
+    )
+    MAX_ATTEMPTS: Setting[int] = Setting(
+        "FTP_DEPLOY_MAX_ATTEMPTS", 3, "How often a deploy is tried before it is recorded as failed."
+    )
+    RETRY_SECONDS: Setting[int] = Setting(
+        "FTP_DEPLOY_RETRY_SECONDS",
+        30,
+        "Seconds before the second attempt of a deploy; doubled before each further one.",
+    )
+    SWEEP_SECONDS: Setting[float] = Setting(
+        "FTP_DEPLOY_SWEEP_SECONDS", 15.0, "Seconds between two sweeps for deploys that no message announced."
+    )
+    RECONCILE_SECONDS: Setting[int] = Setting(
+        "FTP_DEPLOY_RECONCILE_SECONDS",
+        600,
+        "Seconds between two looks at each branch on its forge; 0 turns it off.",
+    )
+    VALIDATE_SECONDS: Setting[int] = Setting(
+        "FTP_DEPLOY_VALIDATE_SECONDS",
+        3600,
+        "Seconds between two validations of each service; 0 turns it off.",
+    )
+    CHANGE_RETENTION_DAYS: Setting[int] = Setting(
+        "FTP_DEPLOY_CHANGE_RETENTION_DAYS",
+        90,
+        "Days for which the file lists and logs of finished deploys are kept.",
+    )
+    SPOOL_DIRECTORY: Setting[str] = Setting(
+        "FTP_DEPLOY_SPOOL_DIRECTORY",
+        "",
+        "Where a running deploy keeps its temporary files; empty: the system's own place.",
+    )
+
+
+conf = Conf()

@@ -1,0 +1,1 @@
+"""The story of a deploy: claim, fetch, plan, transfer, finish."""

@@ -1,0 +1,1 @@
+"""The optional browser dashboard: urls, forms, views, templates, static files; no models."""

@@ -1,0 +1,1 @@
+"""A ready Django project around the app, and the ``ftp-deploy`` command."""
