@@ -1,0 +1,191 @@
+"""Git over HTTP: one urllib3 pool with time-outs, TLS from certifi and a login that stays with its host.
+
+The protocol itself is dulwich's; this module gives it its HTTP requests and turns what goes wrong into our errors.
+Smart HTTP is described in gitprotocol-http(5), the packets in gitprotocol-v2(5).
+"""
+
+import base64
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import urllib3
+from dulwich.client import AbstractHttpGitClient
+from dulwich.errors import GitProtocolError
+from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
+from urllib3.util import Retry, Timeout, parse_url
+
+from ftp_deploy.exceptions import (
+    ConfigurationError,
+    RepositoryError,
+    RepositoryLoginRefused,
+    RepositoryMissing,
+    RepositoryUnavailable,
+)
+from ftp_deploy.repository.source import GitSource
+
+MAX_REDIRECTS = 3
+USER_AGENT = "git/django-ftp-deploy"  # GitHub answers smart HTTP only to agents that begin with "git/"
+
+
+class HttpGitClient(AbstractHttpGitClient):
+    """A dulwich client for one repository. The references are asked for once and kept."""
+
+    def __init__(self, source: GitSource) -> None:
+        super().__init__(source.url, thin_packs=False, quiet=True)
+        self.source = source
+        self.deadline = time.monotonic() + source.total_timeout
+        self.bytes_left = source.max_bytes
+        self._known: Any = None
+        self._pool = urllib3.PoolManager(
+            num_pools=4,
+            timeout=Timeout(connect=source.connect_timeout, read=source.reply_timeout),
+            retries=Retry(connect=1, read=0, redirect=MAX_REDIRECTS, status=0, other=0, raise_on_redirect=True),
+            ssl_context=tls_context(source) if source.url.startswith("https:") else None,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _discover_references(
+        self,
+        service: bytes,
+        base_url: str,
+        protocol_version: int | None = None,
+        ref_prefix: Sequence[bytes] | None = None,
+    ) -> Any:
+        if self._known is None:
+            self._known = super()._discover_references(service, base_url, protocol_version, ref_prefix)
+        return self._known
+
+    def _http_request(
+        self,
+        url: str,
+        headers: dict[str, str] | None = None,
+        data: bytes | Iterator[bytes] | None = None,
+        raise_for_status: bool = True,
+    ) -> Any:
+        sent = {"User-Agent": USER_AGENT, "Pragma": "no-cache", **(headers or {})}
+        if self.source.password and same_origin(url, self.source.url):
+            sent["Authorization"] = basic_login(self.source.username, self.source.password)
+        response: Any
+        try:
+            response = self._pool.request(
+                "GET" if data is None else "POST", url, body=data, headers=sent, preload_content=False
+            )
+        except HTTPError as error:
+            raise connection_error(self.source, error) from error
+        try:
+            return self._checked(response, url)
+        except BaseException:
+            response.release_conn()
+            response.close()
+            raise
+
+    def _checked(self, response: Any, url: str) -> Any:
+        """Refuse an answer that is not git's, then give dulwich the two attributes it wants of a response."""
+        final_url = response.geturl() or url
+        if response.status != 200:
+            raise status_error(self.source, response.status)
+        if urlsplit(url).scheme == "https" and urlsplit(final_url).scheme == "http":
+            raise RepositoryError(f"{self.source.shown_url} redirects from https to http, which is not followed.")
+        content_type = (response.headers.get("Content-Type") or "").partition(";")[0]
+        if not content_type.startswith("application/x-git-"):
+            raise RepositoryError(
+                f"{self.source.shown_url} answered with {content_type or 'something'} instead of git data.",
+                advice="Check the repository's address; a login page in between looks like this, too.",
+            )
+        response.content_type = content_type
+        response.redirect_location = final_url if final_url != url else ""
+        return response, self._reader(response)
+
+    def _reader(self, response: Any) -> Callable[[int], bytes]:
+        """Return a read function that keeps to the limits and notices an ``ERR`` packet at the start of an answer."""
+
+        def read_limited(size: int) -> bytes:
+            if time.monotonic() > self.deadline:
+                raise RepositoryUnavailable(
+                    f"{self.source.shown_url} did not finish within {self.source.total_timeout:.0f} s."
+                )
+            try:
+                data: bytes = response.read(size)
+            except HTTPError as error:
+                raise connection_error(self.source, error) from error
+            self.bytes_left -= len(data)
+            if self.bytes_left < 0:
+                raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
+            return data
+
+        start = read_limited(4)
+        if start[:1].isalnum() and start not in (b"0000", b"0001", b"0002"):
+            start += read_limited(4)
+        if start[4:] == b"ERR ":
+            message = read_limited(max(0, min(int(start[:4], 16) - 8, 4096)))
+            raise GitProtocolError(message.decode("utf-8", "replace").strip())
+        first = BytesIO(start)
+
+        def read(size: int) -> bytes:
+            data = first.read(size)
+            return data if len(data) == size else data + read_limited(size - len(data))
+
+        return read
+
+
+def tls_context(source: GitSource) -> ssl.SSLContext:
+    """Return a context that trusts certifi's authorities and the source's own; TLS 1.2 or newer."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    if source.certificate_authority:
+        try:
+            context.load_verify_locations(cadata=source.certificate_authority)
+        except ssl.SSLError as error:
+            raise ConfigurationError("The certificate authority of the repository is not PEM text.") from error
+    return context
+
+
+def basic_login(username: str, password: str) -> str:
+    """Return the value of an Authorization header (RFC 7617, UTF-8)."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Say whether two URLs have the same scheme, host and port; only then may a login be sent to both."""
+
+    def origin(url: str) -> tuple[str | None, str | None, int | None]:
+        parts = parse_url(url)
+        return parts.scheme, parts.host, parts.port or {"http": 80, "https": 443}.get(parts.scheme or "")
+
+    return origin(one) == origin(other)
+
+
+def status_error(source: GitSource, status: int) -> RepositoryError:
+    """Return the error for an HTTP status other than 200."""
+    where = source.shown_url
+    if status in (401, 403):
+        return RepositoryLoginRefused(f"{where} refused the login (HTTP {status}).")
+    if status in (404, 410):
+        return RepositoryMissing(f"There is no repository at {where} (HTTP {status}), or the token may not read it.")
+    if status == 429 or status >= 500:
+        return RepositoryUnavailable(f"{where} cannot answer now (HTTP {status}).")
+    return RepositoryError(f"{where} answered HTTP {status}.")
+
+
+def connection_error(source: GitSource, error: Exception) -> RepositoryError:
+    """Return the error for a request without an answer."""
+    cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+    where = source.shown_url
+    if isinstance(cause, SSLError):
+        return RepositoryError(
+            f"The TLS certificate of {where} is not trusted: {cause}",
+            advice="Check the address, or give the certificate authority of a private forge.",
+        )
+    if isinstance(cause, Urllib3TimeoutError):
+        return RepositoryUnavailable(f"{where} did not answer in time.")
+    if isinstance(error, MaxRetryError) and "redirect" in str(cause):
+        return RepositoryError(f"{where} redirects more than {MAX_REDIRECTS} times.")
+    return RepositoryUnavailable(f"No connection to {where}: {type(cause).__name__}.")

@@ -1,0 +1,74 @@
+"""Where a repository is and how to log in to it: what the git clients are given."""
+
+from dataclasses import dataclass, field, replace
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from ftp_deploy.exceptions import ConfigurationError
+
+GIGABYTE = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class GitSource:
+    """A repository that can be read over the git protocol.
+
+    ``url`` is http(s) or ssh (``ssh://git@host/path`` or ``git@host:path``); a login inside it is moved to ``username``
+    and ``password`` by ``cleaned``. Time-outs are in seconds, sizes in bytes. ``certificate_authority`` is PEM text,
+    trusted besides the public authorities. ``known_hosts`` is OpenSSH known_hosts text, for ssh only.
+    """
+
+    url: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+    connect_timeout: float = 15.0
+    reply_timeout: float = 60.0
+    certificate_authority: str = field(default="", repr=False)
+    known_hosts: str = field(default="", repr=False)
+    depth: int = 1
+    total_timeout: float = 3600.0
+    max_bytes: int = 8 * GIGABYTE
+    max_files: int = 500_000
+
+    @property
+    def is_ssh(self) -> bool:
+        """Whether the URL is an ssh one, in either of its two forms."""
+        return self.url.startswith("ssh://") or is_scp_style(self.url)
+
+    def cleaned(self) -> "GitSource":
+        """Return the source with any login taken out of its URL.
+
+        Raises ``ConfigurationError`` for a URL that is neither http(s) nor ssh.
+        """
+        if self.is_ssh:
+            return self
+        try:
+            parts = urlsplit(self.url.strip())
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ConfigurationError(f"{self.shown_url} is not a URL.") from error
+        if parts.scheme not in ("http", "https") or not host:
+            raise ConfigurationError(f"{self.shown_url} is not an http(s) or ssh URL of a git repository.")
+        netloc = f"[{host}]" if ":" in host else host
+        netloc += f":{port}" if port else ""
+        return replace(
+            self,
+            url=urlunsplit((parts.scheme, netloc, parts.path, "", "")),
+            username=self.username or unquote(parts.username or ""),
+            password=self.password or unquote(parts.password or ""),
+        )
+
+    @property
+    def shown_url(self) -> str:
+        """The URL for messages, without any login in it."""
+        scheme, separator, rest = self.url.partition("://")
+        if not separator:
+            return self.url
+        netloc, slash, path = rest.partition("/")
+        return f"{scheme}://{netloc.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
+def is_scp_style(url: str) -> bool:
+    """Say whether ``url`` is of the form ``git@host:owner/name.git``."""
+    host, colon, path = url.partition(":")
+    return bool(colon and path and "@" in host and "/" not in host and not path.startswith("//"))
