@@ -4,7 +4,7 @@ Use ``from ftp_deploy.conf import conf`` and then ``conf.WEBHOOK_MAX_BYTES``. Be
 ``override_settings`` works in the tests of a project.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 from django.conf import settings
@@ -69,6 +69,22 @@ class Conf:
     )
     WEBHOOK_MAX_BYTES: Setting[int] = Setting(
         "FTP_DEPLOY_WEBHOOK_MAX_BYTES", 25 * MEGABYTE, "The largest webhook body that is read, in bytes."
+    )
+    WEBHOOK_RATE: Setting[int] = Setting(
+        "FTP_DEPLOY_WEBHOOK_RATE",
+        120,
+        "Webhook requests a minute that one service takes; further ones are answered 429. 0 turns it off.",
+    )
+    WEBHOOK_ALLOWED_ADDRESSES: Setting[Mapping[str, Sequence[str] | str]] = Setting(
+        "FTP_DEPLOY_WEBHOOK_ALLOWED_ADDRESSES",
+        {},
+        'Forge name: a list of networks that may send hooks, or ``"published"`` for those the forge publishes.',
+    )
+    CLIENT_ADDRESS_HEADER: Setting[str] = Setting(
+        "FTP_DEPLOY_CLIENT_ADDRESS_HEADER",
+        "",
+        "The header in which a proxy of yours tells the client's address, such as ``X-Forwarded-For``; "
+        "empty: there is no proxy.",
     )
     ALLOW_PRIVATE_ADDRESSES: Setting[bool] = Setting(
         "FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES",

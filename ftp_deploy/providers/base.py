@@ -8,6 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
+
+from ftp_deploy.exceptions import ApiError
 
 ZERO_COMMIT = "0" * 40
 
@@ -106,6 +109,17 @@ class GitAccess:
     private_key: str = field(default="", repr=False)
 
 
+class CommitState(StrEnum):
+    """What a forge shows beside a commit."""
+
+    PENDING = "pending"
+    """A deploy of it waits or runs."""
+    SUCCESS = "success"
+    """It is live."""
+    FAILURE = "failure"
+    """It did not go live."""
+
+
 class Provider(ABC):
     """One forge. ``verify`` and ``parse`` look at webhooks; the rest calls the forge's API or builds links.
 
@@ -135,12 +149,23 @@ class Provider(ABC):
         """List all repositories that the account may deploy."""
 
     @abstractmethod
+    def repository(self, repository: str) -> Repository:
+        """Return one repository. Where it was renamed its new ``full_name`` is returned, as far as the forge tells."""
+
+    @abstractmethod
     def branches(self, repository: str) -> Sequence[str]:
         """List the branch names of a repository."""
 
     @abstractmethod
     def hooks(self, repository: str) -> Sequence[Hook]:
         """List the webhooks of a repository."""
+
+    def hook(self, repository: str, hook_id: str) -> Hook:
+        """Return one webhook, with its last delivery where the forge tells. Raises ``ApiError`` where it is gone."""
+        for hook in self.hooks(repository):
+            if hook.id == hook_id:
+                return hook
+        raise ApiError(f"{self.label} has no such hook any more.", status=404)
 
     @abstractmethod
     def add_hook(self, repository: str, url: str, secret: str) -> Hook:
@@ -157,6 +182,14 @@ class Provider(ABC):
     @abstractmethod
     def commits(self, repository: str, before: str, after: str) -> Sequence[Commit]:
         """List the commits from ``before`` (left out) to ``after``, oldest first."""
+
+    @abstractmethod
+    def set_status(self, repository: str, commit: str, state: CommitState, url: str, description: str) -> None:
+        """Show beside a commit what became of its deploy; ``url`` is the page that tells more."""
+
+    def published_addresses(self) -> Sequence[str]:
+        """Return the networks that the public service sends its hooks from, empty where it publishes none."""
+        return ()
 
     @abstractmethod
     def user_email(self) -> str:

@@ -1,0 +1,55 @@
+"""What the providers with a REST API share: names inside addresses, the order of commits, git over https."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from urllib.parse import quote, urlsplit
+
+from ftp_deploy.exceptions import ConfigurationError
+from ftp_deploy.providers.base import Account, Commit, Provider
+
+FULL_NAME = re.compile(r"[^\s/]+(?:/[^\s/]+)+\Z")
+COMMIT_LIMIT = 1000
+"""Commits of one push that are asked for, beyond what the webhook told."""
+STATUS_CONTEXT = "ftp-deploy"
+"""The name under which a forge shows our commit status."""
+
+
+class RestProvider(Provider):
+    """A forge with a REST API and with pages for people at ``web_url``."""
+
+    def __init__(self, account: Account) -> None:
+        super().__init__(replace(account, url=account.url.strip().rstrip("/")))
+
+    @property
+    def web_url(self) -> str:
+        """The address of the forge's pages."""
+        return self.account.url or self.public_url
+
+    def repository_page(self, repository: str) -> str:
+        """Return the address of a repository's page."""
+        return f"{self.web_url}/{path_of(repository)}"
+
+
+def path_of(repository: str) -> str:
+    """Return ``owner/name`` for use inside an address.
+
+    Raises ``ConfigurationError`` for anything that would lead to another place than a repository.
+    """
+    name = repository.strip().strip("/").removesuffix(".git")
+    if not FULL_NAME.match(name) or any(part in {".", ".."} for part in name.split("/")):
+        raise ConfigurationError(
+            f"{repository!r} is not the full name of a repository.", advice="Enter it as owner/name."
+        )
+    return quote(name, safe="/")
+
+
+def is_host(url: str, *hosts: str) -> bool:
+    """Whether a web address is on one of these hosts."""
+    return (urlsplit(url).hostname or "") in hosts
+
+
+def oldest_first(commits: Iterable[Commit], after: str) -> Sequence[Commit]:
+    """Return commits so that the pushed one, ``after``, comes last."""
+    found = list(commits)
+    return found[::-1] if found and found[0].id == after else found
