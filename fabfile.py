@@ -1,0 +1,186 @@
+"""The tasks of a developer: ``fab --list`` names them. Each works from any virtual environment, activated or not."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from fabric import task
+from invoke import Context
+from invoke.exceptions import Exit
+
+ROOT = Path(__file__).resolve().parent
+PROCESSES = 2
+"""How many tests run at the same time: the tests start real servers, so more is not faster on a small machine."""
+
+
+def run(context: Context, *command: str, **variables: str) -> None:
+    """Run a Python module or program from the root of the repository, its output passed through as it comes."""
+    with context.cd(str(ROOT)):
+        context.run(shlex.join(command), env=variables, in_stream=False, echo=True)
+
+
+def python(context: Context, *arguments: str, **variables: str) -> None:
+    """Run the Python that runs this file, so that no virtual environment has to be activated."""
+    run(context, sys.executable, "-m", *arguments, **variables)
+
+
+def paths_of_tests(module: str) -> list[str]:
+    """Return the test files and folders of a module of the package, such as ``views`` or ``transports.ftp``."""
+    if not module:
+        return ["tests"]
+    *folders, name = module.split(".")
+    folder = ROOT.joinpath("tests", *folders)
+    found = [path for path in (folder / name, folder / f"test_{name}.py") if path.exists()]
+    found = found or sorted((ROOT / "tests").rglob(f"test_{name}.py"))
+    if not found:
+        raise Exit(f"There are no tests of a module named {module!r} under tests/.", code=2)
+    return [str(path.relative_to(ROOT)) for path in found]
+
+
+def pytest(context: Context, *arguments: str, processes: int = PROCESSES) -> None:
+    """Run pytest over several processes."""
+    python(context, "pytest", "-n", str(processes), *arguments)
+
+
+@task
+def test(context):
+    """All tests but the long fault suite (fab faults)."""
+    pytest(context, "-m", "not faults", *paths_of_tests(""))
+
+
+@task
+def testc(context):
+    """All tests, with branch coverage."""
+    pytest(context, "-m", "not faults", "--cov", "--cov-report=term", "--cov-report=html", *paths_of_tests(""))
+
+
+@task(help={"module": "only the tests of this module, such as views or transports.ftp"})
+def testu(context, module=""):
+    """Unit tests: no server, no process."""
+    pytest(context, "-m", "not integration and not faults", *paths_of_tests(module))
+
+
+@task(help={"module": "only the tests of this module, such as transports.ftp"})
+def testi(context, module=""):
+    """Integration tests: real servers and processes."""
+    pytest(context, "-m", "integration and not faults", *paths_of_tests(module))
+
+
+@task
+def faults(context):
+    """The long fault suite: processes killed, servers that hang, networks that lose packets."""
+    pytest(context, "-m", "faults", *paths_of_tests(""), processes=0)
+
+
+@task
+def testlow(context):
+    """Unit tests with the oldest versions that the metadata allows, in an environment of their own."""
+    folder = ROOT / "build" / "lowest"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    pins = folder / "lowest.txt"
+    pins.write_text("\n".join(lowest_versions()) + "\n", encoding="utf-8")
+    run(context, sys.executable, "-m", "venv", str(folder / "venv"))
+    interpreter = str(folder / "venv" / "bin" / "python")
+    run(context, interpreter, "-m", "pip", "install", "-q", "-r", str(pins), "-e", ".[dev,standalone]")
+    run(context, interpreter, "-m", "pytest", "-m", "not integration and not faults", "tests")
+
+
+def lowest_versions() -> list[str]:
+    """Return a pin for each lower bound of the metadata's core and stand-alone requirements."""
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = project["dependencies"] + project["optional-dependencies"]["standalone"]
+    pins = []
+    for requirement in map(Requirement, requirements):
+        bounds = [part.version for part in requirement.specifier if part.operator == ">="]
+        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+        pins += [
+            f"{requirement.name}{extras}~={bound}.0"
+            if bound.count(".") == 1
+            else f"{requirement.name}{extras}=={bound}"
+            for bound in bounds
+        ]
+    return pins
+
+
+@task
+def lint(context):
+    """Format, lint and import direction."""
+    python(context, "ruff", "format", "--check", ".")
+    python(context, "ruff", "check", ".")
+
+
+@task
+def types(context):
+    """Static types, strict."""
+    python(context, "mypy", PYTHONPATH=str(ROOT))
+
+
+@task
+def migrations(context):
+    """Check that no migration is missing."""
+    variables = {"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
+    python(context, "django", "makemigrations", "--check", "--dry-run", **variables)
+
+
+@task
+def docs(context):
+    """Build the documentation; a warning is an error."""
+    python(context, "sphinx", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
+
+
+@task
+def bench(context):
+    """Measure transfers and the queue; see benchmarks/README.rst."""
+    python(context, "benchmarks", PYTHONPATH=str(ROOT))
+
+
+@task
+def assets(context):
+    """Fetch the dashboard's front-end files by npm into its static folder."""
+    script = ROOT / "ftp_deploy" / "server" / "assets.py"
+    run(context, sys.executable, str(script))
+
+
+@task
+def screenshots(context):
+    """Write a picture of each page into docs/images/, by Chromium against the real demo."""
+    python(context, "tests.screenshots", PYTHONPATH=str(ROOT))
+
+
+@task(
+    help={
+        "once": "check the whole way, then stop; the exit status tells",
+        "repo": "a repository of yours: a path or an address",
+        "folder": "where the demo keeps its files; default: a temporary folder",
+    }
+)
+def demo(context, once=False, repo="", folder=""):
+    """A push goes live before your eyes: forge, FTP server, web and worker on this machine."""
+    command = [sys.executable, "-m", "ftp_deploy.standalone", "demo"]
+    command += ["--once"] * once + (["--repo", repo] if repo else []) + (["--folder", folder] if folder else [])
+    os.chdir(ROOT)
+    sys.stdout.flush()
+    os.execv(sys.executable, command)  # noqa: S606 - the demo takes this process over: Ctrl-C reaches it directly
+
+
+@task
+def release(context):
+    """All of a release but the upload: tests, documentation, sdist and wheel, checked."""
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
+    if changed.stdout:
+        raise Exit("Commit first: a release is made from what git has.\n" + changed.stdout, code=1)
+    for step in (lint, types, migrations, docs, test):
+        step(context)
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    python(context, "build")
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "dist").iterdir())
+    python(context, "twine", "check", "--strict", *files)
+    print("\nReady to upload:", *files, sep="\n  ")

@@ -1,0 +1,151 @@
+"""The ``ftp-deploy`` command: the whole app without a Django project of one's own."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ftp_deploy.standalone.processes import die_with_parent
+
+Handler = Callable[[argparse.Namespace], int | None]
+
+DESCRIPTION = "A push to a git repository goes live on an FTP or SFTP server."
+
+
+def start_django() -> None:
+    """Load the settings of the ready project; ``DJANGO_SETTINGS_MODULE`` may name another."""
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ftp_deploy.standalone.settings")
+    django.setup()
+
+
+def run_serve(options: argparse.Namespace) -> None:
+    """``ftp-deploy serve``."""
+    from ftp_deploy.standalone.serve import serve
+
+    serve(options)
+
+
+def run_web(options: argparse.Namespace) -> None:
+    """``ftp-deploy web``."""
+    from ftp_deploy.standalone.serve import web
+
+    web(options)
+
+
+def run_worker(options: argparse.Namespace) -> None:
+    """``ftp-deploy worker``."""
+    from ftp_deploy.standalone.serve import worker
+
+    worker(options)
+
+
+def run_migrate(options: argparse.Namespace) -> None:
+    """``ftp-deploy migrate``."""
+    from ftp_deploy.standalone.serve import migrate
+
+    migrate()
+    print("The database is up to date.")
+
+
+def run_setup_link(options: argparse.Namespace) -> int:
+    """``ftp-deploy setup-link``."""
+    from ftp_deploy.standalone.serve import address
+    from ftp_deploy.standalone.setup import needs_first_account, setup_path
+
+    if not needs_first_account():
+        print("There is an account already. `ftp-deploy manage changepassword NAME` sets a new password.")
+        return 1
+    print(address(options.host, options.port) + setup_path())
+    return 0
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """``ftp-deploy doctor``."""
+    from ftp_deploy.standalone.doctor import report
+
+    return report()
+
+
+def run_backup(options: argparse.Namespace) -> None:
+    """``ftp-deploy backup``."""
+    from ftp_deploy.standalone.backup import write_backup
+
+    print(f"Written: {write_backup(options.file)}")
+
+
+def run_manage(options: argparse.Namespace) -> None:
+    """``ftp-deploy manage``: any management command."""
+    from django.core.management import ManagementUtility
+
+    utility = ManagementUtility(["ftp-deploy manage", *options.arguments])
+    utility.prog_name = "ftp-deploy manage"
+    utility.execute()
+
+
+def add_web_options(parser: argparse.ArgumentParser) -> None:
+    """Add where the site is served."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=8, help="requests at the same time (default: %(default)s)")
+
+
+def add_worker_options(parser: argparse.ArgumentParser) -> None:
+    """Add how much is deployed at the same time."""
+    parser.add_argument("--concurrency", type=int, default=4, help="deploys at the same time (default: %(default)s)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar; each sub-command's ``handler`` runs it."""
+    parser = argparse.ArgumentParser(prog="ftp-deploy", description=DESCRIPTION)
+    parser.add_argument(
+        "--folder", type=Path, help="the data folder (default: DATA_FOLDER, else ~/.local/share/ftp-deploy)"
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(handler=handler, django=True)
+        return added
+
+    serve = command("serve", run_serve, "migrate, then run web server and worker together")
+    add_web_options(serve)
+    add_worker_options(serve)
+    add_web_options(command("web", run_web, "run the web server alone"))
+    worker = command("worker", run_worker, "run a worker alone")
+    add_worker_options(worker)
+    worker.add_argument("--queues", default="", help="comma-separated queues (default: the default queue)")
+    worker.add_argument("--name", default="", help="a name, where several workers run on one machine")
+    worker.add_argument("--no-beat", action="store_true", help="leave periodic work to another worker")
+    command("migrate", run_migrate, "bring the database up to this version")
+    add_web_options(command("setup-link", run_setup_link, "print the link that makes the first account"))
+    command("doctor", run_doctor, "say what is wrong with this installation")
+    backup = command("backup", run_backup, "write database, keys and settings into one archive")
+    backup.add_argument("file", type=Path, help="the archive to write, such as ftp-deploy.tar.gz")
+    manage = command("manage", run_manage, "run any management command, such as: manage createsuperuser")
+    manage.add_argument("arguments", nargs=argparse.REMAINDER, help="the command and its options")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status: 0 for success."""
+    die_with_parent()
+    options = build_parser().parse_args(arguments)
+    if options.folder:
+        os.environ["DATA_FOLDER"] = str(options.folder.expanduser().absolute())
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management.base import CommandError
+
+    try:
+        if options.django:
+            start_django()
+        return options.handler(options) or 0
+    except (ImproperlyConfigured, CommandError) as error:
+        logging.getLogger("ftp_deploy").debug("refused", exc_info=True)
+        print(f"ftp-deploy: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,101 @@
+"""The processes of a site: ``web``, ``worker``, and ``serve``, which runs both."""
+
+import logging
+import signal
+import sys
+from argparse import Namespace
+from importlib import import_module
+from types import FrameType
+
+from django.core.management import call_command
+
+from ftp_deploy.conf import MEGABYTE, conf
+from ftp_deploy.standalone.processes import Child, Supervisor, ftp_deploy_command, stop_on_signals
+from ftp_deploy.standalone.setup import needs_first_account, setup_path
+from ftp_deploy.standalone.site import site
+
+log = logging.getLogger("ftp_deploy.standalone")
+
+
+def migrate() -> None:
+    """Bring the database up to this version; harmless when it is."""
+    call_command("migrate", interactive=False, verbosity=0)
+
+
+def address(host: str, port: int) -> str:
+    """Return where a browser on this machine finds the site."""
+    shown = "127.0.0.1" if host in ("", "*", "0.0.0.0") else f"[{host}]" if ":" in host else host  # noqa: S104
+    return site.BASE_URL or f"http://{shown}:{port}"
+
+
+def first_account(base: str) -> None:
+    """Ask for the first account on a terminal; print the link that makes it where there is none."""
+    if not needs_first_account():
+        return
+    if sys.stdin.isatty():
+        print("Nobody can log in yet. The first account, which may do everything:", flush=True)
+        call_command("createsuperuser", interactive=True)
+        return
+    print(f"Nobody can log in yet. Make the first account here, within a day:\n  {base}{setup_path()}", flush=True)
+
+
+def web(options: Namespace) -> None:
+    """Serve the site with waitress until SIGTERM or Ctrl-C."""
+    import waitress
+
+    from ftp_deploy.standalone.wsgi import application
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    trusted = {}
+    if site.TRUSTED_PROXY:
+        trusted = {
+            "trusted_proxy": site.TRUSTED_PROXY,
+            "trusted_proxy_headers": "x-forwarded-for x-forwarded-proto x-forwarded-host",
+        }
+    server = waitress.create_server(
+        application,
+        host=options.host,
+        port=options.port,
+        threads=options.threads,
+        max_request_body_size=conf.WEBHOOK_MAX_BYTES + MEGABYTE,
+        clear_untrusted_proxy_headers=True,
+        channel_timeout=60,
+        ident="",
+        **trusted,
+    )
+    log.info("web: %s", address(options.host, options.port))
+    server.run()
+
+
+def worker(options: Namespace) -> None:
+    """Run a Celery worker, with the clock for periodic work unless told otherwise."""
+    app = import_module("ftp_deploy.celery").app
+
+    arguments = ["worker", "--loglevel", "INFO", "--concurrency", str(options.concurrency)]
+    arguments += ["--without-gossip", "--without-mingle"]
+    if options.queues:
+        arguments += ["--queues", options.queues]
+    if options.name:
+        arguments += ["--hostname", f"{options.name}@%h"]
+    if not options.no_beat:
+        arguments += ["--beat", "--schedule", str(site.DATA_FOLDER / "broker" / "beat-schedule")]
+    app.worker_main(arguments)
+
+
+def serve(options: Namespace) -> None:
+    """Migrate, see to the first account, then keep web and worker running until SIGTERM or Ctrl-C."""
+    migrate()
+    first_account(address(options.host, options.port))
+    log.info("data folder: %s", site.DATA_FOLDER)
+    stop_on_signals()
+    web_options = ["--host", options.host, "--port", str(options.port), "--threads", str(options.threads)]
+    environment = {"DATA_FOLDER": str(site.DATA_FOLDER)}
+    Supervisor(
+        [
+            Child("web", ftp_deploy_command("web", *web_options), environment),
+            Child("worker", ftp_deploy_command("worker", "--concurrency", str(options.concurrency)), environment),
+        ]
+    ).run()

@@ -1,0 +1,156 @@
+"""The settings of the ready Django project. Everything a site may want to change comes from the environment.
+
+See ``ftp_deploy.standalone.environment`` for where values come from; ``docs/reference/environment`` lists them all.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+
+from ftp_deploy.standalone.environment import app_settings, data_folder, read_settings_file, stored_secret_key
+
+DATA_FOLDER = data_folder()
+read_settings_file(DATA_FOLDER)
+env = environ.Env()
+
+# Who we are
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="") or stored_secret_key(DATA_FOLDER)
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+BASE_URL = env.str("BASE_URL", default="").rstrip("/")
+BASE = urlsplit(BASE_URL)
+HTTPS = BASE.scheme == "https"
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[BASE.hostname] if BASE.hostname else [])
+ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS = [f"{BASE.scheme}://{BASE.netloc}"] if BASE.hostname else []
+FORCE_SCRIPT_NAME = BASE.path or None
+FTP_DEPLOY_BASE_URL = BASE_URL
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "crispy_forms",
+    "crispy_bootstrap5",
+    "ftp_deploy",
+    "ftp_deploy.server",
+    "ftp_deploy.standalone",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "ftp_deploy.standalone.middleware.content_security_policy",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "ftp_deploy.standalone.urls"
+WSGI_APPLICATION = "ftp_deploy.standalone.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [DATA_FOLDER / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+CRISPY_ALLOWED_TEMPLATE_PACKS = "bootstrap5"
+CRISPY_TEMPLATE_PACK = "bootstrap5"
+SILENCED_SYSTEM_CHECKS = (
+    ["security.W004"] if HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
+)
+
+# Where things are kept
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_FOLDER}/database.sqlite3")
+}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # A transaction that will write takes the lock at once and waits for it; WAL lets readers go on meanwhile.
+    # synchronous=FULL: a push that was answered 2xx survives a power cut.
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"].setdefault("CONN_MAX_AGE", 60)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Messages between web and worker: they only wake, so files will do until there is a reason for a server.
+if env.str("BROKER_URL", default=""):
+    CELERY_BROKER_URL = env.str("BROKER_URL")
+FTP_DEPLOY_BROKER_DIRECTORY = str(DATA_FOLDER / "broker")
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# People
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "login"
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+USE_TZ = True
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"ftp-deploy@{BASE.hostname or 'localhost'}")
+EMAIL_TIMEOUT = 30
+
+# Headers
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = True
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
+SECURE_SSL_REDIRECT = False  # the proxy that speaks TLS redirects; health checks come without TLS
+TRUSTED_PROXY = env.str("TRUSTED_PROXY", default="127.0.0.1" if HTTPS else "")
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = env.str("CONTENT_SECURITY_POLICY", default="")
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+
+# Static files come out of the package itself; nothing has to be collected.
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 3600
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "django": {"handlers": [], "level": "INFO", "propagate": True},
+        "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        "asyncssh": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+        "waitress.queue": {"level": "ERROR"},
+    },
+}
+
+vars().update(app_settings(env))

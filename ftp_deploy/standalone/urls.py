@@ -1,0 +1,19 @@
+"""The addresses of the ready project: the dashboard at the root, hooks, the admin, health and metrics."""
+
+from django.contrib import admin
+from django.contrib.auth import views as auth_views
+from django.urls import include, path
+
+from ftp_deploy.standalone import health, metrics, setup
+
+urlpatterns = [
+    path("healthz", health.live, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
+    path("setup/<str:token>/", setup.FirstAccountView.as_view(), name="setup"),
+    path("admin/", admin.site.urls),
+    path("", include("ftp_deploy.urls")),
+    path("", include("ftp_deploy.server.urls")),
+    path("accounts/login/", auth_views.LoginView.as_view(template_name="admin/login.html"), name="login"),
+    path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
+]
