@@ -80,9 +80,13 @@ class UnsafePath(PlanError):
 
 
 class TooManyDeletes(PlanError):
-    """The deploy would delete more files than the service allows without being asked."""
+    """The deploy would delete more files than the service allows without being asked. ``paths`` are these files."""
 
     advice = "Look at the list of deletes and confirm the deploy, or raise the delete limit of the service."
+
+    def __init__(self, message: str = "", *, advice: str = "", paths: tuple[str, ...] = ()) -> None:
+        super().__init__(message, advice=advice)
+        self.paths = paths
 
 
 class UnresolvedPointer(PlanError):

@@ -14,9 +14,9 @@ from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 
 from ftp_deploy.exceptions import BranchMissing, CommitMissing, RepositoryError, RepositoryUnavailable
+from ftp_deploy.repository.base import GitSource, TreeEntry
 from ftp_deploy.repository.git_http import HttpGitClient
-from ftp_deploy.repository.snapshot import ObjectStore, Snapshot, TreeEntry
-from ftp_deploy.repository.source import GitSource
+from ftp_deploy.repository.snapshot import ObjectStore, Snapshot
 
 __all__ = ["GitSource", "Snapshot", "TreeEntry", "branch_head", "fetch"]
 

@@ -27,7 +27,7 @@ from ftp_deploy.exceptions import (
     RepositoryMissing,
     RepositoryUnavailable,
 )
-from ftp_deploy.repository.source import GitSource
+from ftp_deploy.repository.base import GitSource
 
 MAX_REDIRECTS = 3
 USER_AGENT = "git/django-ftp-deploy"  # GitHub answers smart HTTP only to agents that begin with "git/"

@@ -6,7 +6,6 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
@@ -15,18 +14,9 @@ from dulwich.object_store import DiskObjectStore
 from dulwich.objects import Blob, Commit, ObjectID, parse_tree
 
 from ftp_deploy.exceptions import RepositoryError
+from ftp_deploy.repository.base import TreeEntry
 
 SPOOL_BYTES = 1024 * 1024
-LINK_MODE = 0o120000
-
-
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
-    """One file, symlink or submodule of a tree; ``mode`` is git's."""
-
-    path: bytes
-    mode: int
-    blob_id: str
 
 
 class BlobSource(Protocol):
@@ -113,7 +103,7 @@ class Snapshot:
             self.tree = tuple(self._entries(tree, max_files))
         except KeyError as error:
             raise RepositoryError(f"The tree of {self.commit} is not complete: {error}") from error
-        self.fetch_blobs(entry.blob_id for entry in self.tree if entry.mode == LINK_MODE)
+        self.fetch_blobs(entry.blob_id for entry in self.tree if stat.S_ISLNK(entry.mode))
 
     def _entries(self, root: str, max_files: int) -> Iterator[TreeEntry]:
         """Walk the trees from ``root``, in git's order within each directory; bounded, as a tree may be hostile."""

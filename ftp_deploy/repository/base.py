@@ -1,4 +1,4 @@
-"""Where a repository is and how to log in to it: what the git clients are given."""
+"""What the git side is given and what it gives: where a repository is, and the entries of a tree."""
 
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -6,6 +6,15 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from ftp_deploy.exceptions import ConfigurationError
 
 GIGABYTE = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One file, symlink or submodule of a tree; ``mode`` is git's."""
+
+    path: bytes
+    mode: int
+    blob_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 import pytest
 
 from ftp_deploy.exceptions import ConfigurationError
-from ftp_deploy.repository.source import GitSource
+from ftp_deploy.repository.base import GitSource
 
 
 def test_a_login_in_the_url_moves_out_of_it():
