@@ -13,5 +13,10 @@ class FTPDeployConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks."""
+        """Register the system checks, and bring a Celery app to projects that have none."""
+        from celery import _state
+
         from ftp_deploy import checks  # noqa: F401 - importing registers them
+
+        if _state.default_app is None:
+            from ftp_deploy import celery  # noqa: F401 - importing makes it the default app

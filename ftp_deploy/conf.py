@@ -106,7 +106,19 @@ class Conf:
         "FTP_DEPLOY_HEARTBEAT_SECONDS", 10, "Seconds between two signs of life of a running deploy."
     )
     MAX_ATTEMPTS: Setting[int] = Setting(
-        "FTP_DEPLOY_MAX_ATTEMPTS", 3, "How often a deploy is tried before it is recorded as failed."
+        "FTP_DEPLOY_MAX_ATTEMPTS", 4, "How often a deploy is tried before it is recorded as failed."
+    )
+    MAX_CRASHES: Setting[int] = Setting(
+        "FTP_DEPLOY_MAX_CRASHES", 3, "How often a worker may die of one deploy before the deploy is recorded as failed."
+    )
+    PERIODIC_TASKS: Setting[bool] = Setting(
+        "FTP_DEPLOY_PERIODIC_TASKS", True, "Whether Celery beat runs the sweep, the reconcile and the validations."
+    )
+    BROKER_DIRECTORY: Setting[str] = Setting(
+        "FTP_DEPLOY_BROKER_DIRECTORY", "", "Where the embedded broker keeps its messages; empty: a temporary folder."
+    )
+    PUBLISH_SECONDS: Setting[float] = Setting(
+        "FTP_DEPLOY_PUBLISH_SECONDS", 2.0, "The longest that a request waits for the broker to take a message."
     )
     RETRY_SECONDS: Setting[int] = Setting(
         "FTP_DEPLOY_RETRY_SECONDS",

@@ -1,3 +1,40 @@
 """Fixtures that all tests may use."""
 
+import uuid
+
+import pytest
+
+from ftp_deploy.models import Service
+
 pytest_plugins = ["tests.servers.fixtures"]
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
+    """The messages that would have gone to the broker."""
+    from ftp_deploy.deploys import wakeup
+
+    sent: list[tuple[str, tuple[int, ...]]] = []
+
+    def take(name: str, *ids: int, queue: str = "") -> bool:
+        sent.append((name, ids))
+        return True
+
+    monkeypatch.setattr(wakeup.publisher, "send", take)
+    return sent
+
+
+@pytest.fixture
+def service(db: None) -> Service:
+    """A stored service whose server is the in-memory one."""
+    return Service.objects.create(
+        protocol="memory",
+        host=f"{uuid.uuid4().hex}.example",
+        username="site",
+        password="secret",
+        path="/www",
+        provider="github",
+        repository_name="site",
+        repository_slug="owner/site",
+        branch="main",
+    )

@@ -1,6 +1,7 @@
 """Settings of the test project: everything in memory, nothing outside loopback."""
 
 import os
+import tempfile
 
 SECRET_KEY = "only-for-tests"
 DEBUG = False
@@ -46,7 +47,9 @@ TEMPLATES = [
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": os.environ.get("FTP_DEPLOY_TEST_DATABASE", ":memory:"),
+        "NAME": ":memory:",
+        # A file: threads and worker processes of a test see the same rows.
+        "TEST": {"NAME": os.path.join(tempfile.gettempdir(), f"ftp-deploy-test-{os.getpid()}.sqlite3")},
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
     }
 }
@@ -59,3 +62,4 @@ LOGIN_URL = "/admin/login/"
 CELERY_BROKER_URL = "memory://"
 CELERY_TASK_ALWAYS_EAGER = False
 FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES = True
+FTP_DEPLOY_TRANSPORTS = {"memory": "ftp_deploy.transports.memory.Memory"}

@@ -137,7 +137,12 @@ class Deploy(models.Model):
         help_text=_("The deploy that put this one live: a later push of the same run, or a restore."),
     )
 
+    order_unknown = models.BooleanField(default=False)
+    """The push does not follow on the newest known one: the head of the branch decides what goes live."""
+
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    crashes = models.PositiveSmallIntegerField(_("crashes"), default=0)
+    """How often the worker died while this deploy ran."""
     next_attempt_at = models.DateTimeField(_("next attempt at"), null=True, blank=True)
     epoch = models.PositiveBigIntegerField(default=0, editable=False)
 

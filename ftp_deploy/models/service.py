@@ -211,6 +211,8 @@ class Service(models.Model):
     checks = models.JSONField(_("checks"), default=list, blank=True, editable=False)
     checked_at = models.DateTimeField(_("checked at"), null=True, blank=True, editable=False)
 
+    reconciled_at = models.DateTimeField(null=True, blank=True, editable=False)
+
     # Lease: see ftp_deploy.deploys.lease
     lease_owner = models.CharField(max_length=64, blank=True, default="", editable=False)
     lease_until = models.DateTimeField(null=True, blank=True, editable=False)

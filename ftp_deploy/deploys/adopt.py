@@ -1,0 +1,42 @@
+"""Adopting a live site: the first deploy of a service whose server already holds the files."""
+
+from ftp_deploy.deploys.contents import Contents
+from ftp_deploy.deploys.drift import compare
+from ftp_deploy.deploys.journal import accept
+from ftp_deploy.deploys.manifest import Entry, Manifest
+from ftp_deploy.deploys.planning import plan_service
+from ftp_deploy.deploys.recorder import Recorder
+from ftp_deploy.deploys.server import Server
+from ftp_deploy.models import Service, ServiceManifest
+from ftp_deploy.models.service import FirstDeploy
+from ftp_deploy.repository.snapshot import Snapshot
+
+SHOWN = 20
+"""File names per kind in the log."""
+
+
+def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, server: Server) -> None:
+    """List the server once and take every file of the tree that is there with the right size as deployed.
+
+    Only the real differences are uploaded afterwards; files that the repository does not know are left alone.
+    """
+    if service.first_deploy != FirstDeploy.ADOPT or ServiceManifest.objects.filter(service=service).exists():
+        return
+    planned = plan_service(service, snapshot, manifest=Manifest())
+    contents = Contents(snapshot)
+    contents.prepare(planned.plan.changes)
+    expected = {change.path: contents.sizes[change.blob_id] for change in planned.plan.changes}
+    report = compare(expected, server.transport.walk())
+    absent = {*report.missing, *report.different}
+    same = {
+        change.path: Entry(change.blob_id, change.mode, contents.sizes[change.blob_id])
+        for change in planned.plan.changes
+        if change.path not in absent
+    }
+    accept(service.pk, same, set())
+    recorder.log(f"Adopted {len(same)} files that the server already has.")
+    for word, paths in (("missing", report.missing), ("different", report.different), ("unknown", report.unknown)):
+        if paths:
+            shown = ", ".join(paths[:SHOWN]) + (" ..." if paths[SHOWN:] else "")
+            recorder.log(f"{len(paths)} {word} on the server: {shown}")
+    recorder.flush()

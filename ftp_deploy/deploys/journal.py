@@ -1,0 +1,155 @@
+"""The journal of a run: one ``Change`` row per file, which says how far each file came.
+
+A row names the temporary path at which its content lies. Whatever a dead run left on the server is found through these
+rows: complete files are used again, the rest is removed.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from django.db import transaction
+
+from ftp_deploy.deploys.lease import Lease, after
+from ftp_deploy.deploys.manifest import Entry, Manifest
+from ftp_deploy.deploys.plan import Change as PlannedChange
+from ftp_deploy.exceptions import LeaseLost
+from ftp_deploy.models import Change, Deploy, ServiceManifest
+
+BATCH = 1000
+"""Rows per statement."""
+
+Leftovers = Mapping[tuple[str, str], str]
+"""(path, blob id) of complete uploads of earlier runs, and the temporary path of each."""
+
+
+def temporary_path(path: str, deploy_id: int, epoch: int, number: int) -> str:
+    """Return a hidden name beside ``path`` that no other run ever uses; at most 60 bytes, whatever the name."""
+    folder, slash, _name = path.rpartition("/")
+    return f"{folder}{slash}.ftp-deploy-{deploy_id}-{epoch}-{number}.tmp"
+
+
+class Journal:
+    """The changes of one run, in memory and in the database."""
+
+    def __init__(self, lease: Lease, deploy: Deploy, rows: Sequence[Change]) -> None:
+        self.lease = lease
+        self.deploy = deploy
+        self.rows = list(rows)
+        self._by_place = {row.temporary_path or row.path: row for row in self.rows}
+        self._by_path = {row.path: row for row in self.rows}
+        self._dirty: list[Change] = []
+        self._applied: list[Change] = []
+
+    @classmethod
+    def begin(
+        cls,
+        lease: Lease,
+        deploy: Deploy,
+        changes: Iterable[PlannedChange],
+        sizes: Mapping[str, int],
+        leftovers: Leftovers,
+        *,
+        atomic: bool,
+    ) -> "Journal":
+        """Write the rows of a plan. ``sizes`` is by blob id; content in ``leftovers`` need not be sent again."""
+        rows = []
+        for number, change in enumerate(changes):
+            row = Change(
+                deploy=deploy,
+                path=change.path,
+                action=change.action,
+                blob_id=change.blob_id,
+                mode=change.mode,
+                size=sizes.get(change.blob_id, 0),
+            )
+            if change.action != Change.Action.DELETE and atomic:
+                kept = leftovers.get((change.path, change.blob_id))
+                row.temporary_path = kept or temporary_path(change.path, deploy.pk, lease.epoch, number)
+                row.state = Change.State.UPLOADED if kept else Change.State.PLANNED
+            rows.append(row)
+        with transaction.atomic():
+            deploy.changes.all().delete()
+            Change.objects.bulk_create(rows, batch_size=BATCH)
+        return cls(lease, deploy, rows)
+
+    def to_upload(self) -> list[Change]:
+        """Return the files that are not complete on the server yet."""
+        return [row for row in self.puts if row.state == Change.State.PLANNED]
+
+    @property
+    def puts(self) -> list[Change]:
+        """The new and modified files."""
+        return [row for row in self.rows if row.action != Change.Action.DELETE]
+
+    @property
+    def deletes(self) -> list[Change]:
+        """The files to delete."""
+        return [row for row in self.rows if row.action == Change.Action.DELETE]
+
+    def uploaded(self, places: Iterable[str]) -> int:
+        """Note files as complete under their temporary paths; return how many."""
+        done = [self._by_place[place] for place in places]
+        for row in done:
+            row.state = Change.State.UPLOADED
+        self._dirty.extend(done)
+        return len(done)
+
+    def applied(self, paths: Iterable[str]) -> int:
+        """Note files as live or deleted; return how many."""
+        done = [self._by_path[path] for path in paths]
+        for row in done:
+            row.state = Change.State.APPLIED
+            row.temporary_path = ""
+        self._applied.extend(done)
+        return len(done)
+
+    def write_uploaded(self) -> None:
+        """Store which files are complete. A failing database keeps them for the next call."""
+        pending = self._dirty
+        for start in range(0, len(pending), BATCH):
+            part = [row.pk for row in pending[start : start + BATCH]]
+            Change.objects.filter(pk__in=part, state=Change.State.PLANNED).update(state=Change.State.UPLOADED)
+        self._dirty = self._dirty[len(pending) :]
+
+    def write_applied(self) -> None:
+        """Store what is live and fold it into the manifest, in one transaction. Raises ``LeaseLost``."""
+        if not self._applied:
+            return
+        pending = self._applied
+        with transaction.atomic():
+            if not self.lease.mine().update(lease_until=after(self.lease.seconds)):
+                raise LeaseLost
+            for start in range(0, len(pending), BATCH):
+                part = [row.pk for row in pending[start : start + BATCH]]
+                Change.objects.filter(pk__in=part).update(state=Change.State.APPLIED, temporary_path="")
+            fold(self.deploy.service_id, pending)
+        self._applied = self._applied[len(pending) :]
+
+
+def fold(service_id: int, rows: Sequence[Change]) -> None:
+    """Fold applied changes into the stored manifest; while that goes on no single commit is live."""
+    stored, _created = ServiceManifest.objects.get_or_create(service_id=service_id)
+    put = {row.path: Entry(row.blob_id, row.mode, row.size) for row in rows if row.action != Change.Action.DELETE}
+    removed = {row.path for row in rows if row.action == Change.Action.DELETE}
+    stored.manifest = stored.manifest.fold(put, removed)
+    stored.commit = ""
+    stored.save()
+
+
+def left_behind(service_id: int) -> list[Change]:
+    """Return the rows of earlier runs whose content may still lie on the server under a temporary path."""
+    rows = Change.objects.filter(deploy__service=service_id).exclude(temporary_path="")
+    return list(rows.select_related("deploy").order_by("pk"))
+
+
+def release(rows: Iterable[Change]) -> None:
+    """Forget temporary paths: nothing lies there any more, or another row names it now."""
+    keys = [row.pk for row in rows]
+    for start in range(0, len(keys), BATCH):
+        Change.objects.filter(pk__in=keys[start : start + BATCH]).update(temporary_path="")
+
+
+def accept(service_id: int, entries: Mapping[str, Entry], removed: set[str]) -> None:
+    """Take the server's state as right for some paths, without touching the server."""
+    stored, _created = ServiceManifest.objects.get_or_create(service_id=service_id)
+    stored.manifest = Manifest(stored.manifest).fold(entries, removed)
+    stored.save()

@@ -1,0 +1,241 @@
+"""How deploys come to be: a push is recorded once and in order; people ask for further ones.
+
+Every function locks the service's row by a write, stores the deploy, and wakes a worker after the commit.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Max, Min, QuerySet
+from django.utils import timezone
+
+from ftp_deploy.deploys.wakeup import wake_on_commit
+from ftp_deploy.exceptions import ConfigurationError
+from ftp_deploy.models import Deploy, Service
+from ftp_deploy.providers.base import Commit, PushEvent
+
+User = Any
+"""A row of the project's user model, or None for the machinery itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a push: its row, whether the row is new, and a reason where it is not."""
+
+    deploy: Deploy
+    created: bool
+    reason: str = ""
+
+
+def lock(service_id: int) -> None:
+    """Hold the service's row until the transaction ends; a write, so that it works on every database."""
+    Service.objects.filter(pk=service_id).update(branch=F("branch"))
+
+
+def record_push(service: Service, delivery_id: str, event: PushEvent) -> Recorded:
+    """Store a push once, in its place, and wake a worker; a duplicate only wakes."""
+    try:
+        with transaction.atomic():
+            lock(service.pk)
+            duplicate = _find_duplicate(service, delivery_id, event)
+            wake_on_commit(service)
+            if duplicate:
+                return Recorded(duplicate, created=False, reason="duplicate")
+            return Recorded(_store_push(service, delivery_id, event), created=True)
+    except IntegrityError:
+        stored = service.deploys.get(delivery_id=delivery_id, branch=event.branch)
+        return Recorded(stored, created=False, reason="duplicate")
+
+
+def newest_push(service: Service) -> Deploy | None:
+    """Return the last push of the service, in push order."""
+    return service.deploys.filter(kind=Deploy.Kind.PUSH).order_by("-position", "-pk").first()
+
+
+def _find_duplicate(service: Service, delivery_id: str, event: PushEvent) -> Deploy | None:
+    if delivery_id:
+        same = service.deploys.filter(delivery_id=delivery_id, branch=event.branch).first()
+        if same:
+            return same
+    newest = newest_push(service)
+    repeated = service.deploys.filter(
+        kind=Deploy.Kind.PUSH, branch=event.branch, before=event.before, after=event.after
+    ).first()
+    if repeated and newest and (repeated.pk == newest.pk or newest.after != event.before):
+        return repeated
+    return None
+
+
+def _store_push(service: Service, delivery_id: str, event: PushEvent) -> Deploy:
+    newest = newest_push(service)
+    follows = newest is None or newest.after == event.before
+    deploy = Deploy(
+        service=service,
+        kind=Deploy.Kind.PUSH,
+        provider=service.provider,
+        branch=event.branch,
+        before=event.before,
+        after=event.after,
+        delivery_id=delivery_id,
+        forced=event.forced,
+        commits=[commit_as_json(commit) for commit in event.commits],
+        commits_complete=event.complete,
+        user_name=event.user_name,
+        user_email=event.user_email,
+        compare_url=event.compare_url,
+        position=_last_position(service) + 1,
+        order_unknown=not follows,
+        steps={Deploy.Phase.RECEIVED: timezone.now().isoformat()},
+    )
+    if not follows:
+        _place_late_push(service, deploy)
+    elif service.deploys.filter(state=Deploy.State.QUEUED, order_unknown=True).exists():
+        _place_before_follower(service, deploy)
+    deploy.save()
+    return deploy
+
+
+def _place_late_push(service: Service, deploy: Deploy) -> None:
+    """Put a push that another one is known to follow before that one; if that one is live or on its way, give up."""
+    if _place_before_follower(service, deploy):
+        return
+    follower = _followers(service, deploy).first()
+    if follower is None:
+        return
+    deploy.order_unknown = False
+    deploy.state = Deploy.State.SUPERSEDED
+    deploy.run = follower
+    deploy.finished_at = timezone.now()
+    first = service.deploys.aggregate(first=Min("position"))["first"]
+    deploy.position = min(follower.position, first) - 1
+
+
+def _followers(service: Service, deploy: Deploy) -> QuerySet[Deploy]:
+    return service.deploys.filter(kind=Deploy.Kind.PUSH, before=deploy.after).exclude(before="")
+
+
+def _place_before_follower(service: Service, deploy: Deploy) -> bool:
+    """Put a push before the waiting one that begins where it ends; return whether there is one."""
+    follower = _followers(service, deploy).filter(state=Deploy.State.QUEUED).first()
+    if follower is None:
+        return False
+    deploy.order_unknown = False
+    deploy.position = _position_before(follower)
+    _pull_predecessors(service, deploy)
+    return True
+
+
+def _position_before(deploy: Deploy) -> float:
+    """Return a free position just before a deploy's."""
+    line = Deploy.objects.filter(service=deploy.service_id, position__lt=deploy.position)
+    earlier: float | None = line.aggregate(last=Max("position"))["last"]
+    return (deploy.position + (deploy.position - 2 if earlier is None else earlier)) / 2
+
+
+def _pull_predecessors(service: Service, deploy: Deploy) -> None:
+    """Move waiting pushes that a late push proves to be even earlier before it, back along the chain."""
+    pushes = service.deploys.filter(kind=Deploy.Kind.PUSH, state=Deploy.State.QUEUED)
+    later = deploy
+    while predecessor := pushes.filter(after=later.before, position__gt=later.position).first():
+        predecessor.position = _position_before(later)
+        predecessor.order_unknown = False
+        predecessor.save(update_fields=["position", "order_unknown"])
+        later = predecessor
+
+
+def _last_position(service: Service) -> float:
+    last: float | None = service.deploys.aggregate(last=Max("position"))["last"]
+    return last or 0.0
+
+
+def commit_as_json(commit: Commit) -> dict[str, str]:
+    """Return the stored form of a commit."""
+    return asdict(commit)
+
+
+def deploy_now(service: Service, user: User = None, *, full: bool = False) -> Deploy:
+    """Deploy the branch as it stands; ``full`` uploads every file again."""
+    return add(service, Deploy.Kind.FULL if full else Deploy.Kind.MANUAL, user)
+
+
+def add(service: Service, kind: str, user: User = None, **values: Any) -> Deploy:
+    """Store a deploy that a person asked for and wake a worker.
+
+    Raises ``ConfigurationError`` for a service that is turned off.
+    """
+    if not service.enabled:
+        raise ConfigurationError(f"{service} is turned off.", advice="Turn the service on first.")
+    with transaction.atomic():
+        lock(service.pk)
+        deploy = Deploy.objects.create(
+            service=service,
+            kind=kind,
+            provider=service.provider,
+            branch=service.branch,
+            position=_last_position(service) + 1,
+            requested_by=user,
+            user_name=user.get_username() if user else "",
+            user_email=getattr(user, "email", "") or "",
+            steps={Deploy.Phase.RECEIVED: timezone.now().isoformat()},
+            **values,
+        )
+        wake_on_commit(service)
+    return deploy
+
+
+def retry(deploy: Deploy, user: User = None) -> Deploy:
+    """Deploy again what a failed or cancelled deploy was to put live."""
+    if deploy.state not in (Deploy.State.FAILED, Deploy.State.CANCELLED):
+        raise ConfigurationError(f"{deploy} has not failed, so there is nothing to try again.")
+    return add(deploy.service, _kind_of_retry(deploy), user, **_carried(deploy))
+
+
+def _kind_of_retry(deploy: Deploy) -> str:
+    return Deploy.Kind.MANUAL if deploy.kind == Deploy.Kind.PUSH else deploy.kind
+
+
+def _carried(deploy: Deploy) -> dict[str, Any]:
+    return {
+        "before": deploy.before,
+        "after": deploy.after,
+        "commits": deploy.commits,
+        "commits_complete": deploy.commits_complete,
+        "compare_url": deploy.compare_url,
+    }
+
+
+def confirm_deletes(deploy: Deploy, user: User = None) -> Deploy:
+    """Go on with a deploy that stopped at the delete limit."""
+    if deploy.state != Deploy.State.FAILED or deploy.error_kind != "TooManyDeletes":
+        raise ConfigurationError(f"{deploy} did not stop at the delete limit.")
+    return add(deploy.service, _kind_of_retry(deploy), user, confirmed_deletes=True, **_carried(deploy))
+
+
+def cancel(deploy: Deploy, user: User = None) -> None:
+    """Stop a waiting deploy now, a running one before its switch.
+
+    A deploy that is part of a run cancels the run. Raises ``ConfigurationError`` where it is too late.
+    """
+    deploy = deploy.run if deploy.run and deploy.state == Deploy.State.RUNNING else deploy
+    waiting = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.QUEUED).update(
+        state=Deploy.State.CANCELLED, finished_at=timezone.now(), error=_cancelled_by(user)
+    )
+    if waiting:
+        return
+    running = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.RUNNING).exclude(
+        phase__in=[Deploy.Phase.SWITCHING, Deploy.Phase.FINISHING]
+    )
+    if not running.update(cancel_requested=True, error=_cancelled_by(user)):
+        raise ConfigurationError(f"{deploy} can no longer be cancelled.", advice="Roll back instead.")
+
+
+def _cancelled_by(user: User) -> str:
+    return f"Cancelled by {user.get_username()}." if user else "Cancelled."
+
+
+def waiting(services: Iterable[int] | None = None) -> Any:
+    """Select the waiting deploys, of all services or of some."""
+    queued = Deploy.objects.filter(state=Deploy.State.QUEUED)
+    return queued if services is None else queued.filter(service__in=services)

@@ -1,0 +1,111 @@
+"""What a running deploy tells the database: its phase, its progress and its log, at most once a second."""
+
+import logging
+import time
+from datetime import datetime
+from typing import Any
+
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.utils import timezone
+
+from ftp_deploy.deploys.lease import Lease
+from ftp_deploy.exceptions import DeployCancelled, LeaseLost
+from ftp_deploy.models import Deploy, LogLine
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 1.0
+"""Seconds between two writes of progress."""
+
+
+class Recorder:
+    """Writes to one deploy row, only as long as the row belongs to this run's epoch."""
+
+    def __init__(self, deploy: Deploy, lease: Lease) -> None:
+        self.deploy = deploy
+        self.lease = lease
+        self._lines: list[tuple[datetime, str, str]] = []
+        self._written = 0.0
+        self._changed = False
+
+    def rows(self) -> Any:
+        """Select the deploy's row as long as it is ours."""
+        return Deploy.objects.filter(pk=self.deploy.pk, epoch=self.lease.epoch, state=Deploy.State.RUNNING)
+
+    def enter(self, phase: str) -> None:
+        """Begin a phase. Raises ``LeaseLost`` where the row is no longer ours."""
+        self.deploy.phase = phase
+        self.deploy.steps[phase] = timezone.now().isoformat()
+        self.write(phase=phase, steps=self.deploy.steps)
+        self.flush()
+
+    def enter_switch(self) -> None:
+        """Begin the switch; from here on nobody can cancel. Raises ``DeployCancelled`` where somebody just did."""
+        self.flush()
+        self.deploy.phase = Deploy.Phase.SWITCHING
+        self.deploy.steps[Deploy.Phase.SWITCHING] = timezone.now().isoformat()
+        rows = self.rows().filter(cancel_requested=False)
+        if not rows.update(phase=self.deploy.phase, steps=self.deploy.steps):
+            raise DeployCancelled if self.rows().exists() else LeaseLost
+
+    def write(self, **values: Any) -> None:
+        """Set columns of the row. Raises ``LeaseLost`` where it is no longer ours."""
+        for name, value in values.items():
+            setattr(self.deploy, name, value)
+        if not self.rows().update(**values):
+            raise LeaseLost
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Add a line to the deploy's log."""
+        self._lines.append((timezone.now(), level, text))
+
+    def warn(self, text: str) -> None:
+        """Add a line that deserves a look to the log and to the deploy."""
+        self.log(text, "warning")
+        if text not in self.deploy.warnings:
+            self.deploy.warnings.append(text)
+            self._changed = True
+
+    def advance(self, files: int, sent: int, current: str) -> None:
+        """Count finished files and sent bytes; ``current`` is the file under way."""
+        self.deploy.files_done += files
+        self.deploy.bytes_done += sent
+        if current:
+            self.deploy.current_file = current[:1024]
+        self._changed = True
+
+    def flush_if_due(self) -> bool:
+        """Write what is new if the last write is a second ago; return whether it was written.
+
+        A database that is away loses nothing: what is new is kept for the next write.
+        """
+        if time.monotonic() - self._written < INTERVAL:
+            return False
+        try:
+            self.flush()
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("Deploy %s: progress not written: %s", self.deploy.pk, error)
+            self._written = time.monotonic()
+            if not connection.in_atomic_block:
+                connection.close()
+            return False
+        return True
+
+    def flush(self) -> None:
+        """Write what is new, and look whether somebody cancelled."""
+        lines = self._lines
+        with transaction.atomic():
+            if self._changed:
+                self.write(**{name: getattr(self.deploy, name) for name in PROGRESS_COLUMNS})
+            LogLine.objects.bulk_create(
+                [LogLine(deploy=self.deploy, at=at, level=level, text=text) for at, level, text in lines],
+                batch_size=500,
+            )
+        self._lines = self._lines[len(lines) :]
+        self._changed = False
+        self._written = time.monotonic()
+        if self.rows().filter(cancel_requested=True).exists():
+            self.lease.cancel()
+
+
+PROGRESS_COLUMNS = ("files_done", "bytes_done", "current_file", "warnings")

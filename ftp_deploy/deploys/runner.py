@@ -1,0 +1,91 @@
+"""The story of a deploy: claim, fetch, plan, transfer, finish."""
+
+import logging
+
+from ftp_deploy.deploys import outcome
+from ftp_deploy.deploys.aftercare import clean_up
+from ftp_deploy.deploys.fetch import fetch_service, is_outdated, wanted_commit
+from ftp_deploy.deploys.lease import Lease, StopAsked, claim, never
+from ftp_deploy.deploys.pick import take_next
+from ftp_deploy.deploys.recorder import Recorder
+from ftp_deploy.deploys.sweep import is_due
+from ftp_deploy.deploys.transfer import transfer
+from ftp_deploy.deploys.wakeup import wake
+from ftp_deploy.exceptions import DeployCancelled, FTPDeployError, LeaseLost, StorageFull, WorkerStopping
+from ftp_deploy.models import Deploy, Service
+
+logger = logging.getLogger(__name__)
+
+
+def run_service(service_id: int, stop_asked: StopAsked = never) -> int:
+    """Deploy what waits for a service, in order, until nothing is due; return how many runs that took.
+
+    Nothing happens where another worker holds the service. ``stop_asked`` is looked at between and during runs.
+    """
+    lease = claim(service_id, stop_asked)
+    if lease is None:
+        return 0
+    runs = 0
+    try:
+        with lease:
+            while not stop_asked() and (deploy := take_next(lease)) is not None:
+                run_deploy(lease, deploy)
+                runs += 1
+    except LeaseLost:
+        logger.warning("Service %s: another worker goes on.", service_id)
+    _wake_for_late_arrivals(service_id)
+    return runs
+
+
+def run_deploy(lease: Lease, deploy: Deploy) -> None:
+    """Run one deploy to an outcome. Raises ``LeaseLost`` alone."""
+    lease.new_deploy()
+    recorder = Recorder(deploy, lease)
+    try:
+        _put_live(recorder)
+    except LeaseLost:
+        raise
+    except DeployCancelled:
+        clean_up(recorder)
+        outcome.cancelled(lease, deploy)
+    except WorkerStopping:
+        recorder.log("The worker is shutting down; another one goes on.")
+        recorder.flush()
+        outcome.hand_back(lease, deploy)
+    except FTPDeployError as error:
+        _fail(recorder, error)
+    except Exception as error:
+        logger.exception("Deploy %s failed in an unforeseen way.", deploy.pk)
+        _fail(recorder, FTPDeployError(f"Unforeseen error: {type(error).__name__}.", advice=UNFORESEEN))
+
+
+UNFORESEEN = "The worker's log has the details. Please report this."
+
+
+def _put_live(recorder: Recorder) -> None:
+    deploy = recorder.deploy
+    service = Service.objects.select_related("account").get(pk=deploy.service_id)
+    recorder.enter(Deploy.Phase.FETCHING)
+    with fetch_service(service, wanted_commit(deploy)) as snapshot:
+        if is_outdated(recorder, snapshot):
+            outcome.superseded(recorder.lease, deploy)
+            return
+        transfer(recorder, service, snapshot)
+    recorder.log(f"{snapshot.commit[:12]} is live.")
+    recorder.enter(Deploy.Phase.FINISHING)
+    outcome.succeeded(recorder.lease, deploy, snapshot.commit)
+
+
+def _fail(recorder: Recorder, error: FTPDeployError) -> None:
+    recorder.log(" ".join(filter(None, (error.message, error.advice))), "error")
+    recorder.flush()
+    if isinstance(error, StorageFull):
+        clean_up(recorder)
+    outcome.failed(recorder.lease, recorder.deploy, error)
+
+
+def _wake_for_late_arrivals(service_id: int) -> None:
+    """Wake again for a push whose own message came while the lease was held and was let go unheard."""
+    service = is_due(service_id)
+    if service is not None:
+        wake(service)

@@ -1,0 +1,117 @@
+"""The Celery tasks: thin, each takes primary keys only, each may run twice or never without harm.
+
+``shared_task`` makes them part of a project's own Celery app as well as of ``ftp_deploy.celery``. Beat entries are
+added to whichever app is in use, unless ``FTP_DEPLOY_PERIODIC_TASKS`` is off.
+"""
+
+import logging
+import multiprocessing
+from importlib import import_module
+from typing import Any
+
+from celery import Celery, shared_task, signals
+from celery._state import connect_on_app_finalize
+
+from ftp_deploy.conf import conf
+from ftp_deploy.deploys.wakeup import send, wake, wake_on_commit
+
+__all__ = ["notify", "reconcile", "run", "send", "sweep", "validate", "wake", "wake_on_commit"]
+
+logger = logging.getLogger(__name__)
+
+stopping = multiprocessing.get_context("fork").Event()
+"""Set in every process of a worker that was asked to stop: made before the pool forks, so all share it."""
+
+
+@shared_task(name="ftp_deploy.run")
+def run(service_id: int) -> None:
+    """Deploy what waits for a service."""
+    from ftp_deploy.deploys.runner import run_service
+
+    run_service(service_id, stopping.is_set)
+
+
+@shared_task(name="ftp_deploy.sweep")
+def sweep() -> None:
+    """Wake the services for which something waits that no message announced."""
+    from ftp_deploy.deploys.sweep import sweep as find_waiting
+
+    find_waiting()
+
+
+@shared_task(name="ftp_deploy.reconcile")
+def reconcile() -> None:
+    """Ask the forges for pushes that no webhook told of."""
+    from ftp_deploy.deploys.reconcile import reconcile_due
+
+    reconcile_due()
+
+
+@shared_task(name="ftp_deploy.notify")
+def notify(deploy_id: int) -> None:
+    """Tell the people concerned how a deploy ended."""
+    notifications = import_module("ftp_deploy.notifications")
+    from ftp_deploy.models import Deploy
+
+    deploy = Deploy.objects.select_related("service__notification").filter(pk=deploy_id).first()
+    if deploy is not None:
+        notifications.send(deploy)
+
+
+@shared_task(name="ftp_deploy.validate")
+def validate(service_id: int) -> None:
+    """Check a service from end to end and store what was found."""
+    validation = import_module("ftp_deploy.validation")
+    from ftp_deploy.models import Service
+
+    service = Service.objects.filter(pk=service_id).first()
+    if service is not None:
+        validation.validate(service)
+
+
+@shared_task(name="ftp_deploy.validate_due")
+def validate_due() -> None:
+    """Send the validations whose time has come."""
+    from ftp_deploy.deploys.sweep import services_to_validate
+
+    for service_id in services_to_validate():
+        send("ftp_deploy.validate", service_id)
+
+
+@connect_on_app_finalize
+def add_periodic_tasks(app: Celery) -> None:
+    """Give beat its entries, in whichever app these tasks live."""
+    app.on_after_finalize.connect(_schedule, weak=False)
+
+
+def _schedule(sender: Celery, **_kwargs: Any) -> None:
+    from django.conf import settings
+
+    if not (settings.configured or _settings_are_named()) or not conf.PERIODIC_TASKS:
+        return
+    every: list[tuple[str, float]] = [
+        ("ftp_deploy.sweep", float(conf.SWEEP_SECONDS)),
+        ("ftp_deploy.reconcile", 30.0 if conf.RECONCILE_SECONDS else 0.0),
+        ("ftp_deploy.validate_due", 60.0 if conf.VALIDATE_SECONDS else 0.0),
+    ]
+    for name, seconds in every:
+        if seconds:
+            sender.add_periodic_task(seconds, sender.signature(name), name=name, expires=max(seconds * 4, 30))
+
+
+def _settings_are_named() -> bool:
+    import os
+
+    return bool(os.environ.get("DJANGO_SETTINGS_MODULE"))
+
+
+@signals.worker_ready.connect
+def sweep_at_start(**_kwargs: Any) -> None:
+    """Look for what a dead worker left, without waiting for beat."""
+    send("ftp_deploy.sweep")
+
+
+@signals.worker_shutting_down.connect
+def stop_runs(**_kwargs: Any) -> None:
+    """Ask every running deploy of this worker to hand back its work."""
+    stopping.set()

@@ -1,0 +1,514 @@
+"""A run from claim to outcome, against the in-memory server: what is live, what is recorded, what is left behind."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from ftp_deploy.deploys import fetch, lease, queue, restore, runner
+from ftp_deploy.exceptions import (
+    ConnectionFailed,
+    LoginRefused,
+    PermissionRefused,
+    RepositoryUnavailable,
+    StorageFull,
+)
+from ftp_deploy.models import Change, Deploy, LeaseEvent, Service, ServiceManifest
+from ftp_deploy.providers.base import Commit, PushEvent
+from ftp_deploy.transports.memory import Store, store
+from tests.deploys.trees import Files, snapshot
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+State = Deploy.State
+
+
+class Forge:
+    """Commits of made-up trees, pushed to the service one after the other."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.trees: dict[str, Files] = {}
+        self.head = ""
+        self.fault: Exception | None = None
+        self.fetches = 0
+
+    def push(self, files: Files) -> Deploy:
+        """Push a commit that holds exactly these files, and record it as its webhook would."""
+        number = len(self.trees)
+        with snapshot(files, f"commit {number}") as made:
+            before, self.head = self.head, made.commit
+        self.trees[self.head] = dict(files)
+        event = PushEvent("main", before, self.head, (Commit(self.head, f"commit {number}", "Ada"),))
+        return queue.record_push(self.service, f"delivery-{number}", event).deploy
+
+    def fetch(self, _service: Service, commit: str = ""):
+        """Stand in for the fetch over the network."""
+        self.fetches += 1
+        if self.fault:
+            raise self.fault
+        wanted = commit or self.head
+        return snapshot(self.trees[wanted], f"commit {list(self.trees).index(wanted)}")
+
+
+@pytest.fixture
+def forge(service: Service, published, monkeypatch: pytest.MonkeyPatch) -> Forge:
+    made = Forge(service)
+    for module in (runner, restore, fetch):
+        monkeypatch.setattr(module, "fetch_service", made.fetch)
+    return made
+
+
+@pytest.fixture
+def server(service: Service) -> Iterator[Store]:
+    held = store(service.host)
+    yield held
+    assert not held.faults, "a fault that was asked for did not happen"
+
+
+SITE: Files = {"index.html": b"one", "css/site.css": b"body {}", "old/page.html": b"gone soon", "empty": b""}
+
+
+def live(server: Store) -> dict[str, bytes]:
+    return server.tree("/www")
+
+
+def run(service: Service, stop: Callable[[], bool] = lease.never) -> int:
+    return runner.run_service(service.pk, stop)
+
+
+def reload(deploy: Deploy) -> Deploy:
+    return Deploy.objects.get(pk=deploy.pk)
+
+
+def test_a_push_goes_live(service, forge, server, published) -> None:
+    deploy = forge.push(SITE)
+    assert run(service) == 1
+    assert live(server) == SITE
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.commit, deploy.files_total, deploy.files_done) == (
+        State.SUCCEEDED,
+        forge.head,
+        4,
+        4,
+    )
+    assert deploy.bytes_done == deploy.bytes_total == sum(map(len, SITE.values()))
+    assert set(service.manifest) == set(SITE)
+    assert fetch.live_commit(service.pk) == forge.head
+    assert not Change.objects.exclude(temporary_path="").exists()
+    assert ("ftp_deploy.notify", (deploy.pk,)) in published
+    assert set(deploy.log_lines.values_list("level", flat=True)) == {"info"}
+
+
+def test_only_what_differs_is_sent_and_what_is_gone_is_deleted_last(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    server.calls.clear()
+    deploy = forge.push({"index.html": b"two", "css/site.css": b"body {}", "empty": b"", "new/a.txt": b"a"})
+    run(service)
+    assert live(server) == forge.trees[forge.head]
+    deploy = reload(deploy)
+    assert (deploy.files_added, deploy.files_modified, deploy.files_removed) == (1, 1, 1)
+    assert "/www/old" not in server.directories
+    operations = [operation for operation, _path in server.calls]
+    assert operations.index("delete") > max(
+        index for index, operation in enumerate(operations) if operation == "rename"
+    )
+
+
+def test_nothing_is_sent_where_nothing_changed(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    server.calls.clear()
+    again = queue.deploy_now(service)
+    run(service)
+    assert reload(again).state == State.SUCCEEDED
+    assert server.calls == []
+
+
+def test_a_full_deploy_sends_everything_again(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    server.files["/www/index.html"] = server.files["/www/css/site.css"]
+    queue.deploy_now(service, full=True)
+    run(service)
+    assert live(server) == SITE
+
+
+def test_files_that_we_did_not_put_there_stay(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    server.files["/www/old/upload.jpg"] = server.files["/www/index.html"]
+    forge.push({"index.html": b"one"})
+    run(service)
+    assert live(server) == {"index.html": b"one", "old/upload.jpg": b"one"}
+    assert "/www/old" in server.directories
+
+
+def test_waiting_pushes_become_one_run_and_each_names_it(service, forge, server) -> None:
+    first, second, third = (forge.push({"a": number}) for number in (b"1", b"2", b"3"))
+    assert run(service) == 1
+    assert live(server) == {"a": b"3"}
+    assert [reload(deploy).state for deploy in (first, second, third)] == [State.SUCCEEDED] * 3
+    assert reload(first).run == reload(second).run == third
+    assert forge.fetches == 1
+
+
+def test_a_service_may_deploy_each_push_by_itself(service, forge, server) -> None:
+    Service.objects.update(combine_pushes=False)
+    for number in (b"1", b"2", b"3"):
+        forge.push({"a": number})
+    assert run(service) == 3
+    assert live(server) == {"a": b"3"}
+
+
+def test_a_failed_deploy_leaves_the_live_site_and_is_carried_by_the_next_push(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    server.fail("upload", "", PermissionRefused("index.html: 553 not allowed", path="index.html", code=553), 1)
+    broken = forge.push({**SITE, "index.html": b"two", "b": b"b"})
+    run(service)
+    broken = reload(broken)
+    assert (broken.state, broken.error_kind) == (State.FAILED, "PermissionRefused")
+    assert "553" in broken.error
+    assert live_without_temporary(server) == SITE
+    forge.push({**SITE, "index.html": b"three", "b": b"b"})
+    run(service)
+    assert live(server) == {**SITE, "index.html": b"three", "b": b"b"}
+    assert reload(broken).state == State.RESTORED
+
+
+def live_without_temporary(server: Store) -> dict[str, bytes]:
+    return {path: content for path, content in live(server).items() if ".ftp-deploy-" not in path}
+
+
+def test_what_is_complete_is_not_sent_again(service, forge, server) -> None:
+    files = {f"file-{number}": bytes([number]) * 10 for number in range(30)}
+    server.fail("rename", "", PermissionRefused("550 no"), 1)
+    deploy = forge.push(files)
+    run(service)
+    assert reload(deploy).state == State.FAILED
+    sent = sum(operation == "upload" for operation, _path in server.calls)
+    assert sent == 30
+    server.calls.clear()
+    queue.retry(reload(deploy))
+    run(service)
+    assert live(server) == files
+    assert not [path for operation, path in server.calls if operation == "upload"]
+
+
+def test_a_passing_error_is_tried_again_later_and_holds_up_the_line(service, forge, server, settings) -> None:
+    server.fail("upload", "", ConnectionFailed("421 closing"), 1)
+    deploy = forge.push(SITE)
+    assert run(service) == 1
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.attempts, deploy.error_kind) == (State.QUEUED, 1, "ConnectionFailed")
+    assert deploy.next_attempt_at is not None
+    assert deploy.next_attempt_at > timezone.now()
+    assert run(service) == 0
+    Deploy.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
+    assert run(service) == 1
+    assert live(server) == SITE
+    assert reload(deploy).attempts == 2
+
+
+def test_an_error_that_does_not_pass_fails_at_last(service, forge, server, settings) -> None:
+    settings.FTP_DEPLOY_MAX_ATTEMPTS = 2
+    forge.fault = RepositoryUnavailable("the forge does not answer")
+    deploy = forge.push(SITE)
+    run(service)
+    Deploy.objects.update(next_attempt_at=None)
+    run(service)
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.attempts, deploy.error) == (State.FAILED, 2, "the forge does not answer")
+
+
+def test_an_unforeseen_error_fails_without_its_text(service, forge, server, caplog) -> None:
+    forge.fault = RuntimeError("canary")
+    deploy = forge.push(SITE)
+    run(service)
+    deploy = reload(deploy)
+    assert deploy.state == State.FAILED
+    assert "RuntimeError" in deploy.error
+    assert "canary" not in deploy.error + "".join(deploy.log_lines.values_list("text", flat=True))
+
+
+def test_a_wrong_password_fails_at_once(service, forge, server) -> None:
+    server.password = "another"
+    deploy = forge.push(SITE)
+    run(service)
+    assert (reload(deploy).state, reload(deploy).error_kind) == (State.FAILED, LoginRefused.__name__)
+
+
+def test_a_full_server_is_left_as_it_was(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    server.fail("upload", "", StorageFull("552 quota", code=552), 1)
+    deploy = forge.push({**SITE, "a": b"a", "index.html": b"two", "z": b"z"})
+    run(service)
+    assert reload(deploy).error_kind == "StorageFull"
+    assert live(server) == SITE
+
+
+def test_a_worker_that_dies_is_taken_over(service, forge, server) -> None:
+    deploy = forge.push(SITE)
+    held = lease.claim(service.pk)
+    assert held is not None
+    from ftp_deploy.deploys.pick import take_next
+
+    assert take_next(held) == deploy
+    assert run(service) == 0
+    Service.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert run(service) == 1
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.crashes) == (State.SUCCEEDED, 1)
+    assert live(server) == SITE
+
+
+def test_a_deploy_that_kills_its_worker_is_parked_and_the_next_goes_on(service, forge, server, settings) -> None:
+    Service.objects.update(combine_pushes=False)
+    poison = forge.push({"poison": b"x"})
+    forge.push(SITE)
+    from ftp_deploy.deploys.pick import take_next
+
+    for _ in range(3):
+        held = lease.claim(service.pk)
+        assert held is not None
+        assert take_next(held) == poison
+        Service.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert run(service) == 1
+    poison = reload(poison)
+    assert poison.error_kind == "WorkerDied"
+    assert live(server) == SITE
+    assert poison.state == State.RESTORED
+
+
+def test_a_stopping_worker_hands_back_and_nothing_is_lost(service, forge, server) -> None:
+    files = {f"file-{number}": b"x" * number for number in range(200)}
+    deploy = forge.push(files)
+    asked = iter([False, False])
+    assert run(service, lambda: next(asked, True)) == 1
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.attempts) == (State.QUEUED, 0)
+    run(service)
+    assert live(server) == files
+    assert reload(deploy).crashes == 0
+
+
+def test_a_cancelled_deploy_leaves_no_trace(service, forge, server, monkeypatch) -> None:
+    forge.push(SITE)
+    run(service)
+    deploy = forge.push({**SITE, **{f"more/file-{number}": b"x" for number in range(200)}})
+    directories = set(server.directories)
+    monkeypatch.setattr("ftp_deploy.deploys.recorder.INTERVAL", 0.0)
+    note = Store.note
+
+    def cancel_midway(self: Store, operation: str, path: str) -> None:
+        note(self, operation, path)
+        if operation == "upload" and not reload(deploy).cancel_requested:
+            queue.cancel(reload(deploy))
+
+    monkeypatch.setattr(Store, "note", cancel_midway)
+    run(service)
+    assert reload(deploy).state == State.CANCELLED
+    assert live(server) == SITE
+    assert server.directories == directories
+
+
+def test_a_run_that_lost_its_lease_writes_nothing_more(service, forge, server, monkeypatch) -> None:
+    forge.push(SITE)
+    run(service)
+    deploy = forge.push({"index.html": b"two"})
+
+    def lose(self, *args, **kwargs):
+        Service.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        raise ConnectionFailed("late")
+
+    monkeypatch.setattr("ftp_deploy.transports.memory.Memory.rename", lose)
+    run(service)
+    assert reload(deploy).state == State.RUNNING
+    assert live_without_temporary(server) == SITE
+    monkeypatch.undo()
+    forge.service.refresh_from_db()
+
+
+def test_renames_whose_answer_was_lost_are_settled(service, forge, server, monkeypatch) -> None:
+    """A worker dies after its renames went through and before it could record them."""
+    from ftp_deploy.deploys.journal import Journal
+
+    forge.push(SITE)
+    run(service)
+    files = {**SITE, "index.html": b"two!", "new": b"n"}
+    deploy = forge.push(files)
+
+    def die(self) -> None:
+        Service.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "write_applied", die)
+    with pytest.raises(KeyboardInterrupt):
+        run(service)
+    monkeypatch.undo()
+    for module in (runner, restore, fetch):
+        monkeypatch.setattr(module, "fetch_service", forge.fetch)
+    assert live(server) == files
+    assert service.manifest["index.html"].size == 3
+    server.calls.clear()
+    run(service)
+    assert reload(deploy).state == State.SUCCEEDED
+    assert not [path for operation, path in server.calls if operation == "upload"]
+    assert service.manifest["index.html"].size == 4
+
+
+def test_a_restore_puts_the_failed_deploys_live(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    server.fail("upload", "", PermissionRefused("553"), 2)
+    first = forge.push({**SITE, "a": b"a"})
+    run(service)
+    second = forge.push({**SITE, "a": b"a", "b": b"b"})
+    run(service)
+    assert [reload(deploy).state for deploy in (first, second)] == [State.FAILED, State.FAILED]
+    preview = restore.preview_restore(service)
+    assert preview.added == ("a", "b")
+    assert len(preview.commits) == 2
+    restored = restore.restore(service)
+    run(service)
+    assert live(server) == {**SITE, "a": b"a", "b": b"b"}
+    assert [reload(deploy).state for deploy in (first, second)] == [State.RESTORED, State.RESTORED]
+    assert reload(first).run == restored
+
+
+def test_a_skipped_deploy_is_left_out(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    server.fail("upload", "", PermissionRefused("553"), 1)
+    skipped = forge.push({**SITE, "index.html": b"bad"})
+    run(service)
+    restore.skip(reload(skipped))
+    assert reload(skipped).state == State.SKIPPED
+    forge.push({**SITE, "index.html": b"bad", "good": b"good"})
+    assert restore.preview(service, forge.head).left_out == ("index.html",)
+    run(service)
+    assert live(server) == {**SITE, "good": b"good"}
+    forge.push({**SITE, "index.html": b"better", "good": b"good"})
+    run(service)
+    assert live(server)["index.html"] == b"better"
+
+
+def test_a_roll_back_puts_an_earlier_commit_live(service, forge, server) -> None:
+    forge.push(SITE)
+    earlier = forge.head
+    run(service)
+    forge.push({"index.html": b"two", "new": b"n"})
+    run(service)
+    deploy = restore.roll_back(service, earlier)
+    run(service)
+    assert live(server) == SITE
+    assert reload(deploy).commit == earlier
+
+
+def test_too_many_deletes_stop_and_ask(service, forge, server) -> None:
+    files = {f"file-{number}": b"x" for number in range(50)}
+    forge.push(files)
+    run(service)
+    deploy = forge.push({"file-0": b"x"})
+    run(service)
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.error_kind) == (State.FAILED, "TooManyDeletes")
+    assert live(server) == files
+    queue.confirm_deletes(deploy)
+    run(service)
+    assert live(server) == {"file-0": b"x"}
+
+
+def test_a_file_becomes_a_directory_and_back(service, forge, server) -> None:
+    forge.push({"a": b"file", "b": b"b"})
+    run(service)
+    forge.push({"a/x/y": b"deep", "b": b"b"})
+    run(service)
+    assert live(server) == {"a/x/y": b"deep", "b": b"b"}
+    forge.push({"a": b"file again", "b": b"b"})
+    run(service)
+    assert live(server) == {"a": b"file again", "b": b"b"}
+
+
+def test_adopting_a_live_site_sends_only_the_differences(service, forge, server) -> None:
+    Service.objects.update(first_deploy=Service.FirstDeploy.ADOPT)
+    forge.push(SITE)
+    run(service)
+    ServiceManifest.objects.all().delete()
+    server.calls.clear()
+    forge.push({**SITE, "index.html": b"other length", "new": b"n"})
+    run(service)
+    uploads = [path for operation, path in server.calls if operation == "upload"]
+    assert len(uploads) == 2
+    assert live(server) == {**SITE, "index.html": b"other length", "new": b"n"}
+
+
+@pytest.mark.parametrize("policy", [Service.DriftPolicy.STOP, Service.DriftPolicy.KEEP_COPY])
+def test_files_changed_by_hand(service, forge, server, policy) -> None:
+    Service.objects.update(drift_policy=policy)
+    forge.push(SITE)
+    run(service)
+    server.files["/www/index.html"] = server.files["/www/css/site.css"]
+    deploy = forge.push({**SITE, "index.html": b"two"})
+    run(service)
+    deploy = reload(deploy)
+    if policy == Service.DriftPolicy.STOP:
+        assert deploy.state == State.FAILED
+        assert "index.html" in deploy.error
+        assert live(server)["index.html"] == b"body {}"
+    else:
+        assert live(server)["index.html"] == b"two"
+        assert live(server)[f"index.html.before-{deploy.pk}"] == b"body {}"
+        assert "index.html" in deploy.warnings[0]
+
+
+def test_direct_writing_uses_no_temporary_names(service, forge, server) -> None:
+    Service.objects.update(atomic=False)
+    forge.push(SITE)
+    run(service)
+    assert live(server) == SITE
+    assert not [path for operation, path in server.calls if operation == "rename"]
+    assert set(service.manifest) == set(SITE)
+
+
+def test_an_executable_keeps_its_bit(service, forge, server, monkeypatch) -> None:
+    tree = {"run.cgi": b"#!/bin/sh"}
+    forge.push(tree)
+    monkeypatch.setattr(runner, "fetch_service", lambda *_: snapshot(tree, "commit 0", modes={"run.cgi": 0o100755}))
+    run(service)
+    assert server.files["/www/run.cgi"].mode == 0o755
+
+
+def test_a_git_lfs_pointer_never_goes_live(service, forge, server) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
+    deploy = forge.push({"big.iso": pointer})
+    run(service)
+    assert reload(deploy).error_kind == "UnresolvedPointer"
+    assert "big.iso" in reload(deploy).error
+    assert live(server) == {}
+
+
+def test_a_late_push_of_an_unknown_past_does_not_bring_back_old_files(service, forge, server) -> None:
+    forge.push({"a": b"1"})
+    forge.push({"a": b"2"})
+    newest = forge.push({"a": b"3"})
+    Deploy.objects.exclude(pk=newest.pk).delete()
+    run(service)
+    old_commit = next(iter(forge.trees))
+    late = queue.record_push(service, "late", PushEvent("main", "", old_commit)).deploy
+    assert late.order_unknown
+    run(service)
+    assert live(server) == {"a": b"3"}
+    assert reload(late).state == State.SUPERSEDED
+
+
+def test_runs_of_one_service_never_overlap(service, forge, server) -> None:
+    for number in range(4):
+        forge.push({"a": bytes([number])})
+        run(service)
+    events = list(LeaseEvent.objects.order_by("pk").values_list("event", flat=True))
+    assert events == ["begin", "end"] * (len(events) // 2)
