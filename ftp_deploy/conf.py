@@ -67,6 +67,20 @@ class Conf:
         "",
         "The public address of this site, such as ``https://deploy.example.com``; for hooks and mails.",
     )
+    FROM_EMAIL: Setting[str] = Setting(
+        "FTP_DEPLOY_FROM_EMAIL", "", "The sender of the mails; empty: ``DEFAULT_FROM_EMAIL``."
+    )
+    MESSAGE_ATTEMPTS: Setting[int] = Setting(
+        "FTP_DEPLOY_MESSAGE_ATTEMPTS",
+        16,
+        "How often a mail or another message is tried; the pauses grow to an hour.",
+    )
+    COMMIT_STATUS: Setting[bool] = Setting(
+        "FTP_DEPLOY_COMMIT_STATUS", True, "Whether the forge shows beside each commit what became of its deploy."
+    )
+    CALL_TIMEOUT: Setting[float] = Setting(
+        "FTP_DEPLOY_CALL_TIMEOUT", 15.0, "Seconds for each HTTP call: addresses after a deploy, health check, webhook."
+    )
     WEBHOOK_MAX_BYTES: Setting[int] = Setting(
         "FTP_DEPLOY_WEBHOOK_MAX_BYTES", 25 * MEGABYTE, "The largest webhook body that is read, in bytes."
     )

@@ -30,6 +30,8 @@
     |  +- PayloadUnreadable          400
     |  +- SignatureRefused           403
     |  +- ApiError                   a call to the forge's API failed
+    +- NotSent                       a message did not reach its recipient; says itself whether a later try may help
+    +- CallFailed                    an HTTP call got no answer; says itself whether a later try may help
     +- LeaseLost                     another worker owns the service now
     +- DeployCancelled               a person cancelled the deploy
     +- WorkerStopping                the worker shuts down; the deploy is handed back
@@ -218,6 +220,22 @@ class ApiError(ProviderError):
     ) -> None:
         super().__init__(message, advice=advice)
         self.status = status
+        self.transient = transient
+
+
+class NotSent(FTPDeployError):
+    """A message did not reach its recipient."""
+
+    def __init__(self, message: str, *, transient: bool = False, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.transient = transient
+
+
+class CallFailed(FTPDeployError):
+    """An HTTP call got no answer."""
+
+    def __init__(self, message: str, *, transient: bool = True, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
         self.transient = transient
 
 

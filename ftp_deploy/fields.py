@@ -14,9 +14,11 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
+from django.utils.text import capfirst
 
 from ftp_deploy.conf import conf
 from ftp_deploy.exceptions import EncryptionKeyError
+from ftp_deploy.forms import KEPT, SecretField
 
 VERSION = "v1:"
 
@@ -107,6 +109,11 @@ class EncryptedTextField(_TextField):
 
     descriptor_class = OpenOnRead
 
+    def __init__(self, *args: Any, lines: bool = False, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lines = lines
+        """Whether a form asks for several lines; no matter of the database, so no part of a migration."""
+
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> "str | Sealed | None":
         """Wrap what the database holds; it is decrypted when read."""
         return Sealed(value) if value else value
@@ -121,6 +128,21 @@ class EncryptedTextField(_TextField):
             return value.token
         value = super().get_prep_value(value)
         return Sealed.close(context_of(self), value).token if value else value
+
+    def value_from_object(self, obj: models.Model) -> Any:
+        """Return what a form starts from: never decrypted, so a form opens without the key."""
+        return obj.__dict__.get(self.attname, "")
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Return a write-only form field; one of several lines where ``lines`` is set."""
+        label = capfirst(self.verbose_name)
+        kwargs.pop("widget", None)
+        return SecretField(lines=self.lines, label=label, help_text=self.help_text, **kwargs)
+
+    def save_form_data(self, instance: models.Model, data: Any) -> None:
+        """Take what the form holds; ``KEPT`` leaves the stored value as it is."""
+        if data is not KEPT:
+            super().save_form_data(instance, data)
 
     def value_to_string(self, obj: models.Model) -> str:
         """Serialise the sealed value (``dumpdata``): a dump never holds a secret in clear."""

@@ -3,6 +3,7 @@
 from ftp_deploy.models.account import Account
 from ftp_deploy.models.audit import AuditEntry, Heartbeat, LeaseEvent
 from ftp_deploy.models.deploy import Change, Deploy, LogLine
+from ftp_deploy.models.message import Message
 from ftp_deploy.models.notification import Address, Notification
 from ftp_deploy.models.service import Service, ServiceManifest
 
@@ -15,6 +16,7 @@ __all__ = [
     "Heartbeat",
     "LeaseEvent",
     "LogLine",
+    "Message",
     "Notification",
     "Service",
     "ServiceManifest",

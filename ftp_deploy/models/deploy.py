@@ -164,6 +164,8 @@ class Deploy(models.Model):
     created_at = models.DateTimeField(_("received at"), auto_now_add=True)
     started_at = models.DateTimeField(_("started at"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    notified_at = models.DateTimeField(_("told at"), null=True, blank=True)
+    """When the messages about the outcome were written down; empty: nobody was told yet."""
 
     objects = DeployQuerySet.as_manager()
 
@@ -179,6 +181,11 @@ class Deploy(models.Model):
                 name="ftp_deploy_unfinished",
             ),
             models.Index(fields=["created_at"], name="ftp_deploy_created"),
+            models.Index(
+                fields=["finished_at"],
+                condition=models.Q(state__in=["succeeded", "failed"], notified_at=None),
+                name="ftp_deploy_untold",
+            ),
             models.Index(fields=["service", "-id"], name="ftp_deploy_service_latest"),
         ]
         constraints = [

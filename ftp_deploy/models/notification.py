@@ -1,9 +1,19 @@
 """Named sets of people and channels that are told about deploys."""
 
+import base64
+import secrets
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from ftp_deploy.fields import EncryptedTextField
+
+WEBHOOK_SECRET_PREFIX = "whsec_"  # noqa: S105 - the form of such secrets, not one of them
+
+
+def new_webhook_secret() -> str:
+    """Return a random secret in the form of the Standard Webhooks specification: ``whsec_`` and 32 bytes in base64."""
+    return WEBHOOK_SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 class Notification(models.Model):
@@ -16,9 +26,24 @@ class Notification(models.Model):
     commit_user_fail = models.BooleanField(_("tell everyone with a commit, on failure"), default=False)
     channels = EncryptedTextField(
         _("channels"),
+        lines=True,
         blank=True,
         default="",
         help_text=_("One Apprise URL a line, such as slack://... or discord://..."),
+    )
+    channels_success = models.BooleanField(_("tell the channels and the webhook, on success"), default=True)
+    channels_fail = models.BooleanField(_("tell the channels and the webhook, on failure"), default=True)
+    webhook_url = EncryptedTextField(
+        _("webhook"),
+        blank=True,
+        default="",
+        help_text=_("An address of yours that is sent each outcome as signed JSON."),
+    )
+    webhook_secret = EncryptedTextField(
+        _("webhook secret"),
+        blank=True,
+        default=new_webhook_secret,
+        help_text=_("Signs what is sent to the webhook: whsec_ and base64."),
     )
 
     class Meta:

@@ -78,7 +78,7 @@ class Service(models.Model):
     username = models.CharField(_("username"), max_length=255)
     password = EncryptedTextField(_("password"), blank=True, default="")
     private_key = EncryptedTextField(
-        _("private key"), blank=True, default="", help_text=_("For SFTP: an OpenSSH private key.")
+        _("private key"), lines=True, blank=True, default="", help_text=_("For SFTP: an OpenSSH private key.")
     )
     passphrase = EncryptedTextField(_("passphrase"), blank=True, default="")
     path = models.CharField(
@@ -181,6 +181,7 @@ class Service(models.Model):
     roll_back_unhealthy = models.BooleanField(_("roll back when that check fails"), default=False)
     after_urls = EncryptedTextField(
         _("addresses to call after a deploy"),
+        lines=True,
         blank=True,
         default="",
         help_text=_("One URL a line, such as a cache purge."),

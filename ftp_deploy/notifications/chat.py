@@ -1,0 +1,86 @@
+"""Channels of every kind through Apprise; the only module that knows it."""
+
+import ipaddress
+import logging
+from typing import Any
+from urllib.parse import urlsplit
+
+import apprise
+from django.template.loader import render_to_string
+
+from ftp_deploy.calls import check_address
+from ftp_deploy.conf import conf
+from ftp_deploy.exceptions import NotSent
+from ftp_deploy.models import Message
+from ftp_deploy.models.message import Event
+from ftp_deploy.notifications.content import context_of, subject_of
+
+logging.getLogger("apprise").addFilter(lambda record: record.levelno >= logging.CRITICAL)
+# Its lines hold addresses with tokens in them.
+
+LOCAL_SCHEMES = frozenset({"dbus", "kde", "qt", "glib", "gnome", "macosx", "windows", "syslog"})
+"""Ways that end on the worker's own screen or log."""
+
+
+def urls(channels: str) -> list[str]:
+    """Return the addresses of a set: one a line, blank lines and those that begin with # left out."""
+    lines = (line.strip() for line in channels.splitlines())
+    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def label(url: str) -> str:
+    """Return what may be shown of an address: its kind, never its tokens."""
+    return f"{urlsplit(url).scheme or '?'}://…"
+
+
+def problem(url: str) -> str:
+    """Return what is wrong with an address, in a sentence without the address; empty where it can be used."""
+    scheme = urlsplit(url).scheme.lower()
+    if scheme in LOCAL_SCHEMES:
+        return f"{label(url)} would notify the screen of a worker."
+    return "" if _open(url) is not None else f"{label(url)} is not an address that Apprise knows."
+
+
+def _open(url: str) -> Any:
+    return apprise.Apprise.instantiate(url, suppress_exceptions=True)
+
+
+def send(message: Message) -> None:
+    """Send one message to one channel. Raises ``NotSent``."""
+    context = context_of(message)
+    body = render_to_string("ftp_deploy/channel.txt", context).strip()
+    post(message.address, subject_of(message, context), body, _kind(message.event))
+
+
+def post(url: str, title: str, body: str, kind: str = "info") -> None:
+    """Send a text to an Apprise address. Raises ``NotSent``, transient where a later try may help."""
+    wrong = problem(url)
+    if wrong:
+        raise NotSent(wrong, advice="Mend the channels of the notification.")
+    channel = _open(url)
+    _check_host(channel)
+    sender = apprise.Apprise(asset=apprise.AppriseAsset(app_id="FTP Deploy", async_mode=False))
+    sender.add(channel)
+    if not sender.notify(title=title, body=body, notify_type=apprise.NotifyType(kind)):
+        raise NotSent(f"{label(url)} did not take the message.", transient=True, advice="Check its address.")
+
+
+def _check_host(channel: Any) -> None:
+    """Refuse a channel on an address that services may not point at either."""
+    host = getattr(channel, "host", None) or getattr(channel, "smtp_host", None)
+    if isinstance(host, str) and ("." in host or ":" in host or host == "localhost" or _is_number(host)):
+        check_address(host, int(getattr(channel, "port", None) or 443), conf.ALLOW_PRIVATE_ADDRESSES)
+
+
+def _is_number(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _kind(event: str) -> str:
+    if event in (Event.FAIL, Event.SERVICE_FAILING):
+        return "failure"
+    return "info" if event == Event.TEST else "success"
