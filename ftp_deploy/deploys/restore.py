@@ -12,10 +12,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from ftp_deploy.deploys.fetch import fetch_service
-from ftp_deploy.deploys.journal import accept
-from ftp_deploy.deploys.manifest import Entry
 from ftp_deploy.deploys.planning import plan_service
 from ftp_deploy.deploys.queue import User, add, lock
+from ftp_deploy.deploys.skips import accept_changes
 from ftp_deploy.exceptions import CommitMissing, ConfigurationError
 from ftp_deploy.models import Change, Deploy, Service
 from ftp_deploy.models.deploy import DeployQuerySet
@@ -92,22 +91,9 @@ def skip(deploy: Deploy, user: User = None) -> None:
         )
         if not skipped:
             raise ConfigurationError(f"{deploy} has not failed, so there is nothing to skip.")
-        _accept_changes(deploy)
+        unapplied = list(deploy.changes.exclude(state=Change.State.APPLIED))
+        accept_changes(deploy.service_id, unapplied, deploy.service.manifest)
     deploy.refresh_from_db(fields=["state", "finished_at"])
-
-
-def _accept_changes(deploy: Deploy) -> None:
-    """Fold what the deploy did not apply into the manifest, as if the server held it."""
-    rows = deploy.changes.exclude(state=Change.State.APPLIED)
-    entries = {}
-    removed = set()
-    for row in rows:
-        if row.action == Change.Action.DELETE:
-            removed.add(row.path)
-        else:
-            entries[row.path] = Entry(row.blob_id, row.mode, row.size)
-    if entries or removed:
-        accept(deploy.service_id, entries, removed)
 
 
 def roll_back(service: Service, commit: str, user: User = None) -> Deploy:

@@ -10,6 +10,7 @@ from ftp_deploy.deploys.manifest import Manifest, parents_of
 from ftp_deploy.deploys.planning import Planned, plan_service
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.server import Server
+from ftp_deploy.deploys.skips import settle_skips
 from ftp_deploy.exceptions import LeaseLost
 from ftp_deploy.models import Change, Deploy, Service
 from ftp_deploy.repository.snapshot import Snapshot
@@ -23,6 +24,7 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
         adopt_if_first(recorder, service, snapshot, server)
         leftovers = recovery.recover(server.transport, recorder) if left_behind(service.pk) else {}
         recorder.enter(Deploy.Phase.PLANNING)
+        settle_skips(recorder, service)
         planned = plan_service(
             service,
             snapshot,

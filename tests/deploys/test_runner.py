@@ -6,11 +6,12 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from ftp_deploy.deploys import fetch, lease, queue, restore, runner
+from ftp_deploy.deploys import fetch, lease, queue, restore, runner, skips
 from ftp_deploy.exceptions import (
     ConnectionFailed,
     LoginRefused,
     PermissionRefused,
+    RepositoryMissing,
     RepositoryUnavailable,
     StorageFull,
 )
@@ -55,7 +56,7 @@ class Forge:
 @pytest.fixture
 def forge(service: Service, published, monkeypatch: pytest.MonkeyPatch) -> Forge:
     made = Forge(service)
-    for module in (runner, restore, fetch):
+    for module in (runner, restore, fetch, skips):
         monkeypatch.setattr(module, "fetch_service", made.fetch)
     return made
 
@@ -350,7 +351,7 @@ def test_renames_whose_answer_was_lost_are_settled(service, forge, server, monke
     with pytest.raises(KeyboardInterrupt):
         run(service)
     monkeypatch.undo()
-    for module in (runner, restore, fetch):
+    for module in (runner, restore, fetch, skips):
         monkeypatch.setattr(module, "fetch_service", forge.fetch)
     assert live(server) == files
     assert service.manifest["index.html"].size == 3
@@ -395,6 +396,21 @@ def test_a_skipped_deploy_is_left_out(service, forge, server) -> None:
     forge.push({**SITE, "index.html": b"better", "good": b"good"})
     run(service)
     assert live(server)["index.html"] == b"better"
+
+
+def test_a_skipped_deploy_that_never_had_a_plan_is_left_out_as_well(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    forge.fault = RepositoryMissing("no such repository")
+    skipped = forge.push({"index.html": b"bad", "css/site.css": b"body {}", "added": b"a", "empty": b""})
+    run(service)
+    forge.fault = None
+    assert not reload(skipped).changes.exists()
+    restore.skip(reload(skipped))
+    forge.push({"index.html": b"bad", "css/site.css": b"new", "added": b"a", "empty": b""})
+    run(service)
+    assert live(server) == {**SITE, "css/site.css": b"new"}
+    assert set(service.manifest) == {"index.html", "css/site.css", "added", "empty"}
 
 
 def test_a_roll_back_puts_an_earlier_commit_live(service, forge, server) -> None:
