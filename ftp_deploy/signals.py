@@ -4,8 +4,8 @@
     sent with ``deploy`` (a ``ftp_deploy.models.Deploy``) once its outcome is stored. ``deploy.state`` is the outcome.
 
 ``service_status_changed``
-    sent with ``service``, ``before`` and ``after`` (values of ``Service.Status``) once a validation found another
-    status than the one before.
+    sent with ``service`` and ``before`` (a value of ``Service.Status``) once a validation found another status than
+    the one before, which is now ``service.status``.
 """
 
 from django.dispatch import Signal

@@ -1,7 +1,9 @@
 """Channels of every kind through Apprise; the only module that knows it."""
 
+import functools
 import ipaddress
 import logging
+import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -41,7 +43,16 @@ def problem(url: str) -> str:
     return "" if _open(url) is not None else f"{label(url)} is not an address that Apprise knows."
 
 
+@functools.cache
+def _load() -> None:
+    """Load the channels; some of them import modules that Python is about to drop, and say so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        apprise.Apprise.instantiate("json://localhost")
+
+
 def _open(url: str) -> Any:
+    _load()
     return apprise.Apprise.instantiate(url, suppress_exceptions=True)
 
 

@@ -16,7 +16,7 @@ from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Deploy, Message
 from ftp_deploy.models.deploy import UNFINISHED
 from ftp_deploy.models.message import Channel, MessageState
-from ftp_deploy.notifications import chat, mail, webhook
+from ftp_deploy.notifications import chat, commit_status, mail, webhook
 from ftp_deploy.notifications.outcomes import outcome_messages, start_messages
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,7 @@ SENDERS: dict[str, Callable[[Message], None]] = {
     Channel.MAIL: mail.send,
     Channel.CHAT: chat.send,
     Channel.WEBHOOK: webhook.send,
+    Channel.COMMIT: commit_status.send,
 }
 
 

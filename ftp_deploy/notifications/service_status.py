@@ -16,9 +16,9 @@ EVENTS = {
 """A new service that fails its first check is no news: its maker is looking at it."""
 
 
-def tell_status(service: Service, before: str, after: str, **_signal: Any) -> int:
+def tell_status(service: Service, before: str, **_signal: Any) -> int:
     """Write down the messages about a change of status; return how many. A receiver of ``service_status_changed``."""
-    event = EVENTS.get((Service.Status(before), Service.Status(after)))
+    event = EVENTS.get((Service.Status(before), Service.Status(service.status)))
     notification = service.notification
     if event is None or notification is None:
         return 0

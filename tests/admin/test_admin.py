@@ -1,0 +1,290 @@
+"""The admin: everything can be done there, each by those who may, and no secret is shown."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.contrib.messages import get_messages
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from ftp_deploy import tasks
+from ftp_deploy.exceptions import RepositoryUnavailable
+from ftp_deploy.models import Account, AuditEntry, Change, Deploy, LogLine, Message, Notification, Service
+from tests.factories import make_deploy, make_notification, make_service
+
+pytestmark = pytest.mark.django_db
+
+SECRETS = ("canary-password", "canary-key", "canary-phrase", "canary-hook", "canary-after", "canary-token")
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(tasks, "send", lambda *ids, **_: found.append(ids))
+    monkeypatch.setattr("ftp_deploy.deploys.wakeup.send", lambda *ids, **_: found.append(ids))
+    return found
+
+
+def user_with(*permissions: str) -> Client:
+    user = User.objects.create_user("ann", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def secret_service() -> Service:
+    return make_service(
+        private_key="canary-key",
+        passphrase="canary-phrase",
+        hook_secret="canary-hook",
+        after_urls="https://canary-after/",
+    )
+
+
+def fields_of(response: Any) -> dict[str, str]:
+    """Return what a browser would send back from the form of a page."""
+    form = response.context["adminform"].form
+    values = {name: form[name].value() for name in form.fields}
+    return {
+        name: str(value) for name, value in values.items() if value not in (None, False, "") and str(value)[0] != "<"
+    }
+
+
+def act(client: Client, model: str, action: str, *rows: Any, **more: str) -> list[str]:
+    response = client.post(
+        reverse(f"admin:ftp_deploy_{model}_changelist"),
+        {"action": action, "_selected_action": [row.pk for row in rows], **more},
+    )
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+@pytest.mark.parametrize("model", ["service", "deploy", "notification", "account", "auditentry", "message"])
+def test_every_list_opens(admin_client: Client, model: str) -> None:
+    service = secret_service()
+    service.notification = make_notification(("a@example.com", True, False), channels="json://canary-token@host/x")
+    service.save()
+    deploy = make_deploy(service)
+    Account.objects.create(name="acc", provider="github", token="canary-token")
+    AuditEntry.objects.create(user_name="ann", action="deploy", service=service)
+    Message.objects.create(service=service, deploy=deploy, event="fail", channel="mail", recipient="a@example.com")
+    page = admin_client.get(reverse(f"admin:ftp_deploy_{model}_changelist"), {"q": "a"})
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert not [secret for secret in SECRETS if secret in text]
+
+
+def test_a_service_shows_no_secret_and_keeps_those_left_empty(admin_client: Client, sent: list[Any]) -> None:
+    service = secret_service()
+    address = reverse("admin:ftp_deploy_service_change", args=[service.pk])
+    page = admin_client.get(address)
+    text = page.content.decode()
+    assert not [secret for secret in SECRETS if secret in text]
+    for words in ("FTP settings", "Repository", "Notification", "Security", "Status"):
+        assert words in text
+    values = fields_of(page) | {"branch": "live", "passphrase-clear": "1", "hook_secret": "new-hook"}
+    answer = admin_client.post(address, values)
+    assert answer.status_code == 302, answer.context["errors"]
+    stored = Service.objects.get()
+    assert (stored.branch, stored.password, stored.passphrase, stored.hook_secret, stored.private_key) == (
+        "live", "canary-password", "", "new-hook", "canary-key",
+    )  # fmt: skip
+
+
+def test_a_service_can_be_added(admin_client: Client, sent: list[Any], django_capture_on_commit_callbacks: Any) -> None:
+    address = reverse("admin:ftp_deploy_service_add")
+    values = fields_of(admin_client.get(address)) | {
+        "host": "ftp.example.com", "username": "u", "password": "pw", "repository_name": "r", "repository_slug": "o/r",
+        "private_key": "-----BEGIN KEY-----\r\nabc\r\n-----END KEY-----\r\n",
+    }  # fmt: skip
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = admin_client.post(address, values)
+    assert answer.status_code == 302, answer.context["errors"]
+    service = Service.objects.get()
+    assert service.password == "pw"
+    assert service.private_key == "-----BEGIN KEY-----\nabc\n-----END KEY-----\n"
+    assert len(service.hook_secret) == 30
+    assert sent == [("ftp_deploy.validate", service.pk)]
+
+
+def test_a_service_is_saved_without_the_key_that_encrypted_it(admin_client: Client, sent: Any, settings: Any) -> None:
+    service = secret_service()
+    settings.FTP_DEPLOY_ENCRYPTION_KEYS = ["A" * 43 + "="]
+    address = reverse("admin:ftp_deploy_service_change", args=[service.pk])
+    answer = admin_client.post(address, fields_of(admin_client.get(address)) | {"password": "entered-again"})
+    assert answer.status_code == 302, answer.context["errors"]
+    assert Service.objects.get().password == "entered-again"
+
+
+def test_the_status_is_a_word_with_a_mark(admin_client: Client) -> None:
+    service = make_service(status=Service.Status.FAILING, status_message="<b>530</b> Login incorrect")
+    make_deploy(service, state=Deploy.State.RUNNING)
+    assert "✘ failing" in admin_client.get(reverse("admin:ftp_deploy_service_changelist")).content.decode()
+    page = admin_client.get(reverse("admin:ftp_deploy_service_change", args=[service.pk])).content.decode()
+    assert "&lt;b&gt;530" in page
+
+
+def test_a_deploy_of_50000_files_is_one_page_of_them(admin_client: Client, django_assert_max_num_queries: Any) -> None:
+    deploy = make_deploy(error="550 <no>", warnings=["w"])
+    Change.objects.bulk_create(
+        [Change(deploy=deploy, path=f"dir/file-{n:05}.txt", action="add") for n in range(50_000)], batch_size=5000
+    )
+    LogLine.objects.bulk_create([LogLine(deploy=deploy, at=timezone.now(), text=f"line {n:04}") for n in range(1000)])
+    address = reverse("admin:ftp_deploy_deploy_change", args=[deploy.pk])
+    with django_assert_max_num_queries(15):
+        page = admin_client.get(address)
+    text = page.content.decode()
+    assert page.status_code == 200
+    assert "file-00099" in text
+    assert "file-00100" not in text
+    assert "line 0199" in text
+    assert "line 0200" not in text
+    assert len(text) < 200_000
+    assert "file-49999" in admin_client.get(address, {"changes_page": "500"}).content.decode()
+    found = admin_client.get(address, {"changes_path": "file-33333", "changes_action": "add"}).content.decode()
+    assert "file-33333" in found
+    assert "file-00000" not in found
+    assert "line 0999" in admin_client.get(address, {"log_page": "5"}).content.decode()
+
+
+def test_deploys_are_read_only(admin_client: Client) -> None:
+    deploy = make_deploy()
+    assert admin_client.get(reverse("admin:ftp_deploy_deploy_add")).status_code == 403
+    assert admin_client.post(reverse("admin:ftp_deploy_deploy_change", args=[deploy.pk]), {}).status_code == 403
+    assert admin_client.post(reverse("admin:ftp_deploy_deploy_delete", args=[deploy.pk])).status_code == 403
+
+
+def test_a_service_goes_with_its_log(admin_client: Client) -> None:
+    service = make_service()
+    for _ in range(30):
+        make_deploy(service)
+    address = reverse("admin:ftp_deploy_service_delete", args=[service.pk])
+    assert "30" in admin_client.get(address).content.decode()
+    admin_client.post(address, {"post": "yes"})
+    assert not Service.objects.exists()
+    assert not Deploy.objects.exists()
+
+
+def test_deploy_actions(admin_client: Client, sent: list[Any]) -> None:
+    service = make_service()
+    off = make_service(enabled=False, repository_name="off")
+    told = act(admin_client, "service", "deploy_now", service, off)
+    assert len(told) == 2
+    assert any("turned off" in line for line in told)
+    act(admin_client, "service", "deploy_full", service)
+    assert [deploy.kind for deploy in Deploy.objects.in_order()] == ["manual", "full"]
+    assert {deploy.requested_by.username for deploy in Deploy.objects.all() if deploy.requested_by} == {"admin"}
+    act(admin_client, "service", "validate", service)
+    assert ("ftp_deploy.validate", service.pk) in sent
+
+
+def test_what_can_be_done_about_a_deploy(admin_client: Client, sent: list[Any]) -> None:
+    service = make_service()
+    failed = make_deploy(service, state=Deploy.State.FAILED, position=1)
+    stopped = make_deploy(service, state=Deploy.State.FAILED, error_kind="TooManyDeletes", position=2)
+    waiting = make_deploy(service, state=Deploy.State.QUEUED, position=3)
+    live = make_deploy(service, commit="c" * 40, position=4)
+    act(admin_client, "deploy", "cancel", waiting)
+    assert Deploy.objects.get(pk=waiting.pk).state == Deploy.State.CANCELLED
+    assert "can no longer be cancelled" in act(admin_client, "deploy", "cancel", live)[-1]
+    act(admin_client, "deploy", "retry", failed)
+    assert Deploy.objects.latest("pk").after == failed.after
+    act(admin_client, "deploy", "confirm_deletes", stopped)
+    assert Deploy.objects.latest("pk").confirmed_deletes
+    act(admin_client, "deploy", "roll_back", live)
+    assert (Deploy.objects.latest("pk").kind, Deploy.objects.latest("pk").after) == ("rollback", "c" * 40)
+    assert "Choose one" in act(admin_client, "deploy", "roll_back", live, failed)[-1]
+    act(admin_client, "deploy", "skip", failed)
+    assert Deploy.objects.get(pk=failed.pk).state == Deploy.State.SKIPPED
+
+
+def test_a_restore_is_shown_first(admin_client: Client, sent: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ftp_deploy.deploys import restore
+
+    service = make_service()
+    failed = make_deploy(service, state=Deploy.State.FAILED)
+    shown = restore.Preview(
+        "b" * 40, tuple(failed.commits), ("new.txt",), ("changed.txt",), ("gone.txt",), (), ("beware",)
+    )
+    monkeypatch.setattr(restore, "preview_restore", lambda _: shown)
+    page = admin_client.post(
+        reverse("admin:ftp_deploy_service_changelist"), {"action": "restore", "_selected_action": service.pk}
+    )
+    for words in ("Add a page", "new.txt", "changed.txt", "gone.txt", "beware"):
+        assert words in page.content.decode()
+    assert Deploy.objects.count() == 1
+    act(admin_client, "service", "restore", service, confirmed="1")
+    assert Deploy.objects.latest("pk").kind == Deploy.Kind.RESTORE
+
+
+def test_a_restore_that_cannot_be_previewed_says_why(
+    admin_client: Client, sent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: Service) -> None:
+        raise RepositoryUnavailable("The forge is away.", advice="Wait.")
+
+    monkeypatch.setattr("ftp_deploy.deploys.restore.preview_restore", away)
+    assert act(admin_client, "service", "restore", make_service()) == ["site (main): The forge is away. Wait."]
+
+
+@pytest.mark.parametrize(
+    ("model", "action", "permission"),
+    [
+        ("service", "deploy_now", "deploy_service"),
+        ("service", "deploy_full", "deploy_service"),
+        ("service", "restore", "restore_service"),
+        ("service", "validate", "change_service"),
+        ("deploy", "retry", "deploy_service"),
+        ("deploy", "cancel", "deploy_service"),
+        ("deploy", "confirm_deletes", "deploy_service"),
+        ("deploy", "skip", "skip_deploy"),
+        ("deploy", "roll_back", "restore_service"),
+        ("notification", "send_test", "change_notification"),
+    ],
+)
+def test_actions_need_their_permission(model: str, action: str, permission: str, sent: Any) -> None:
+    client = user_with(f"view_{model}")
+    page = client.get(reverse(f"admin:ftp_deploy_{model}_changelist"))
+    assert f'value="{action}"' not in page.content.decode()
+    user = User.objects.get(username="ann")
+    user.user_permissions.add(Permission.objects.get(codename=permission))
+    make_deploy()
+    make_notification()
+    page = client.get(reverse(f"admin:ftp_deploy_{model}_changelist"))
+    assert f'value="{action}"' in page.content.decode()
+
+
+def test_an_action_without_its_permission_does_nothing(sent: list[Any]) -> None:
+    service = make_service()
+    act(user_with("view_service"), "service", "deploy_now", service)
+    assert not Deploy.objects.exists()
+    assert sent == []
+
+
+def test_a_notification_with_its_addresses(admin_client: Client) -> None:
+    address = reverse("admin:ftp_deploy_notification_add")
+    values = fields_of(admin_client.get(address)) | {
+        "name": "team", "channels": "json://canary-token@hooks.example.com/x", "deploy_user_fail": "on",
+        "addresses-TOTAL_FORMS": "1", "addresses-INITIAL_FORMS": "0", "addresses-0-email": "a@example.com",
+        "addresses-0-on_success": "on",
+    }  # fmt: skip
+    answer = admin_client.post(address, values)
+    assert answer.status_code == 302, answer.context["errors"]
+    stored = Notification.objects.get()
+    assert stored.channels == "json://canary-token@hooks.example.com/x"
+    assert [(row.email, row.on_success, row.on_fail) for row in stored.addresses.all()] == [
+        ("a@example.com", True, False)
+    ]
+    page = admin_client.get(reverse("admin:ftp_deploy_notification_changelist")).content.decode()
+    assert "a@example.com, json://…" in page
+    assert "deploy_user, json://…" in page
+    assert "canary" not in page
+
+
+def test_a_test_message_that_does_not_arrive_says_so(admin_client: Client) -> None:
+    told = act(admin_client, "notification", "send_test", make_notification(channels="nonsense://x"))
+    assert "nonsense://… is not an address that Apprise knows." in told[0]
+    assert mail.outbox == []
