@@ -6,7 +6,7 @@ import pytest
 
 from ftp_deploy.models import Service
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.servers.fixtures", "tests.servers.forge"]
 
 
 @pytest.fixture
