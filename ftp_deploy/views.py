@@ -17,12 +17,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.utils.cache import get_conditional_response, patch_cache_control
 from django.utils.crypto import constant_time_compare
 from django.utils.http import quote_etag
-from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ftp_deploy import door
+from ftp_deploy.deploys import queue
 from ftp_deploy.exceptions import ConfigurationError, EncryptionKeyError, PayloadUnreadable, SignatureRefused
 from ftp_deploy.models import Service
 from ftp_deploy.models.service import SECRET_KEY_LENGTH
@@ -134,7 +134,7 @@ def store(service: Service, delivery: Delivery) -> HttpResponse:
         others = ", ".join(other.branch for other in delivery.pushes)[:500]
         reason = delivery.reason or f"Only the branch {service.branch} is deployed, not {others}."
         return answer(HTTPStatus.OK, reason)
-    recorded = import_string("ftp_deploy.deploys.queue.record_push")(service, delivery.delivery_id, push)
+    recorded = queue.record_push(service, delivery.delivery_id, push)
     if not recorded.created:
         return answer(HTTPStatus.OK, recorded.reason, deploy=recorded.deploy.pk)
     return answer(HTTPStatus.ACCEPTED, "The push is stored.", deploy=recorded.deploy.pk)

@@ -32,11 +32,6 @@ def _empty_cache() -> Iterator[None]:
 
 
 @pytest.fixture
-def queue() -> Any:
-    return pytest.importorskip("ftp_deploy.deploys.queue")
-
-
-@pytest.fixture
 def service() -> Service:
     return Service.objects.create(
         host="ftp.example.com", username="u", password="canary", repository_slug="o/r", repository_name="r"
@@ -73,7 +68,7 @@ def push(
 
 
 class TestStored:
-    def test_a_push_is_stored_and_answered_with_its_id(self, client: Client, service: Service, queue: Any) -> None:
+    def test_a_push_is_stored_and_answered_with_its_id(self, client: Client, service: Service) -> None:
         response = push(client, service, delivery="id-1")
         deploy = Deploy.objects.get()
         assert response.status_code == 202
@@ -81,7 +76,7 @@ class TestStored:
         assert (deploy.branch, deploy.before, deploy.after) == ("main", OLD, NEW)
         assert (deploy.delivery_id, deploy.provider, deploy.state) == ("id-1", "github", "queued")
 
-    def test_the_same_delivery_again_stores_nothing(self, client: Client, service: Service, queue: Any) -> None:
+    def test_the_same_delivery_again_stores_nothing(self, client: Client, service: Service) -> None:
         first = push(client, service, delivery="id-1")
         again = push(client, service, delivery="id-1")
         assert again.status_code == 200
@@ -89,30 +84,26 @@ class TestStored:
         assert again.json()["detail"]
         assert Deploy.objects.count() == 1
 
-    def test_a_replay_under_another_id_stores_nothing(self, client: Client, service: Service, queue: Any) -> None:
+    def test_a_replay_under_another_id_stores_nothing(self, client: Client, service: Service) -> None:
         push(client, service, delivery="id-1")
         assert push(client, service, delivery="id-2").status_code == 200
         assert Deploy.objects.count() == 1
 
-    def test_a_form_is_read_as_well(self, client: Client, service: Service, queue: Any) -> None:
+    def test_a_form_is_read_as_well(self, client: Client, service: Service) -> None:
         form = b"payload=" + quote(body_of()).encode()
         response = push(client, service, form, content_type="application/x-www-form-urlencoded")
         assert response.status_code == 202
 
-    def test_a_body_over_djangos_own_limit_is_read(self, client: Client, service: Service, queue: Any) -> None:
+    def test_a_body_over_djangos_own_limit_is_read(self, client: Client, service: Service) -> None:
         assert push(client, service, body_of(padding="x" * 3_000_000)).status_code == 202
 
-    def test_an_unsigned_push_passes_only_where_the_service_says_so(
-        self, client: Client, service: Service, queue: Any
-    ) -> None:
+    def test_an_unsigned_push_passes_only_where_the_service_says_so(self, client: Client, service: Service) -> None:
         unsigned = {"x-hub-signature-256": ""}
         assert push(client, service, **unsigned).status_code == 403
         Service.objects.update(signature_required=False)
         assert push(client, service, **unsigned).status_code == 202
 
-    def test_several_moves_of_the_branch_in_one_delivery_are_one(
-        self, client: Client, service: Service, queue: Any
-    ) -> None:
+    def test_several_moves_of_the_branch_in_one_delivery_are_one(self, client: Client, service: Service) -> None:
         Service.objects.update(provider="bitbucket")
         changes = [{"old": tip(before), "new": tip(after)} for before, after in [(OLD, NEW), (NEW, THIRD)]]
         body = json.dumps({"push": {"changes": changes}}).encode()
@@ -293,7 +284,7 @@ ALL = [item for folder in EVENT_HEADERS for item in captured(folder)]
 
 
 @pytest.mark.parametrize("file", ALL)
-def test_captured_bodies_get_the_right_answer(client: Client, service: Service, queue: Any, file: Path) -> None:
+def test_captured_bodies_get_the_right_answer(client: Client, service: Service, file: Path) -> None:
     folder, body = file.parent.name, file.read_bytes()
     provider = folder.removesuffix("-enterprise")
     branch = next(iter(branches_of(file)), "main")

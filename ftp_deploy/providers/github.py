@@ -55,7 +55,7 @@ class GitHub(RestProvider):
             self.label,
             base,
             {"Authorization": f"Bearer {token}"} if token else {},
-            {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION},
+            {"Accept": "application/vnd.github+json, application/json", "X-GitHub-Api-Version": API_VERSION},
         )
 
     def verify(self, request: WebhookRequest, secret: str) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 from requests.auth import AuthBase
 
-from ftp_deploy.exceptions import ApiError
+from ftp_deploy.exceptions import ApiError, ConfigurationError
 from ftp_deploy.providers.cache import Remembered, conditional_answers
 from ftp_deploy.providers.refusals import Refusal, error_of, wait_of
 
@@ -73,7 +73,13 @@ class Client:
         self, label: str, base_url: str, credentials: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> None:
         self.label = label
-        self.base_url = base_url.rstrip("/")
+        self.base_url = checked_address(base_url.rstrip("/"))
+        for value in credentials.values():
+            if not value.isascii() or not value.isprintable():
+                raise ConfigurationError(
+                    f"The token for {label} holds a character that no token has.",
+                    advice="Copy the token again and enter it in the account.",
+                )
         self._credentials = Credentials(credentials)
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": "django-ftp-deploy", "Accept": "application/json"})
@@ -210,6 +216,20 @@ class Client:
         if request.method == "GET" and (etag := response.headers.get("ETag")):
             conditional_answers.remember(request, Remembered(etag, text, next_link))
         return Answer(status, response.headers, body, url, next_link)
+
+
+def checked_address(url: str) -> str:
+    """Return the address of an API. Raises ``ConfigurationError`` where it is none."""
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigurationError(
+            "The account's address is not a web address.", advice="Enter it as https://git.example.com."
+        )
+    return url
 
 
 def unreachable(error: Exception, url: str) -> Refusal:

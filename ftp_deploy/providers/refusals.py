@@ -32,7 +32,7 @@ def wait_of(refusal: Refusal, pause: float) -> float:
         return pause
     if is_rate_limit(refusal):
         until = retry_at(refusal)
-        return max((until - datetime.now(UTC)).total_seconds(), 0.0) if until else 60.0
+        return max((until - datetime.now(UTC)).total_seconds(), pause) if until else 60.0
     if refusal.status in {500, 502, 503, 504, 555}:
         until = retry_at(refusal)
         return max((until - datetime.now(UTC)).total_seconds(), pause) if until else pause

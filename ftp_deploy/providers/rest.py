@@ -19,7 +19,7 @@ class RestProvider(Provider):
     """A forge with a REST API and with pages for people at ``web_url``."""
 
     def __init__(self, account: Account) -> None:
-        super().__init__(replace(account, url=account.url.strip().rstrip("/")))
+        super().__init__(replace(account, url=account.url.strip().rstrip("/"), password=account.password.strip()))
 
     @property
     def web_url(self) -> str:
