@@ -1,0 +1,318 @@
+"""SFTP over asyncssh: one connection with hundreds of requests in flight, more of them for large files on long links.
+
+asyncssh is asynchronous; a transport is not. An event loop in a thread of its own does the work, and the generators
+of the contract tell about it in the caller's thread. Only the ``sftp*`` modules know asyncssh.
+"""
+
+import asyncio
+import itertools
+import secrets
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from typing import Any, TypeVar
+
+from ftp_deploy.exceptions import ConnectionFailed, PermissionRefused, TransportError
+from ftp_deploy.transports.addresses import resolve
+from ftp_deploy.transports.base import Guard, Progress, RemoteFile, Rename, Target, Traits, Transport, Upload
+from ftp_deploy.transports.loop import BackgroundLoop, together
+from ftp_deploy.transports.names import join, normal_root
+from ftp_deploy.transports.sftp_connection import read_key
+from ftp_deploy.transports.sftp_files import Download, Tree, make_directories, prune, rename_file, size_of
+from ftp_deploy.transports.sftp_pool import Lane, Pool
+from ftp_deploy.transports.sftp_protocol import Attributes, Status, StatusError
+from ftp_deploy.transports.sftp_upload import Sender, Tally
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.25
+"""How often a generator yields at least."""
+BATCH = 500
+"""Renames or deletes between two calls of the guard."""
+ABORT_SECONDS = 10.0
+
+
+class SFTP(Transport):
+    """SFTP version 3 with the extensions of OpenSSH where the server has them."""
+
+    label = "SFTP"
+    default_port = 22
+    encrypted = True
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self._loop: BackgroundLoop | None = None
+        self._pool: Pool | None = None
+        self._root = ""
+
+    # Connecting.
+
+    def connect(self) -> None:
+        """Connect, check the host key and log in; one try.
+
+        Raises ``ConnectionFailed``, ``LoginRefused``, ``AddressRefused``, and ``IdentityRefused`` where no host key
+        is accepted yet or another one is presented; its ``reply`` is the fingerprint that the server presents.
+        """
+        self.close()
+        target = self.target
+        key = read_key(target)
+        addresses = resolve(target.host, target.port or self.default_port, allow_private=target.allow_private_addresses)
+        self._loop = BackgroundLoop(f"sftp {target.host}")
+        try:
+            self._loop.run(self._start(addresses, key))
+        except BaseException:
+            self.close()
+            raise
+
+    async def _start(self, addresses: Any, key: Any) -> None:
+        self._pool = Pool(self.target, addresses, key)
+        lane = await self._pool.open_first()
+        self.traits = self.traits.learn(
+            banner=lane.session.banner,
+            features=tuple(sorted(lane.channel.extensions)),
+            utf8=True,
+            machine_listing=True,
+        )
+        home = "/"
+        if not self.target.path.startswith("/"):
+            home = await self._perform("Looking for the login directory", "", _login_directory)
+        self._root = normal_root(self.target.path, home)
+
+    def close(self) -> None:
+        """Close all connections and end the thread."""
+        loop, self._loop = self._loop, None
+        pool, self._pool = self._pool, None
+        if loop is None:
+            return
+        try:
+            if pool is not None:
+                loop.run(pool.close())
+        finally:
+            loop.stop()
+
+    @property
+    def _connected(self) -> tuple[BackgroundLoop, Pool]:
+        if self._loop is None or self._pool is None:
+            raise ConnectionFailed(f"There is no connection to {self.target.host}.")
+        return self._loop, self._pool
+
+    # The contract.
+
+    def probe(self) -> Traits:
+        """Write, rename over, set the mode and remove, in the target's path; see the contract."""
+        loop, _ = self._connected
+        loop.run(self._perform(f"Looking at {self._root or '/'}", "", self._check_root))
+        first, second = (f".ftp-deploy-probe-{secrets.token_hex(6)}" for _ in range(2))
+        try:
+            loop.run(self._perform("Writing a probe file", "", lambda lane, _: self._write_probes(lane, first, second)))
+            loop.run(self._rename_one(Rename(first, second)))
+        except TransportError as error:
+            if not error.transient:
+                raise
+            raise PermissionRefused(
+                error.message, path=self._root or "/", reply=error.reply, code=error.code
+            ) from error
+        finally:
+            for name in (first, second):
+                self._quietly(self._delete_one(name))
+        return self.traits
+
+    def make_directories(self, paths: Sequence[str]) -> None:
+        """Make directories; see the contract."""
+        loop, pool = self._connected
+        loop.run(make_directories(pool, [(path, self._encode(path)) for path in paths]))
+
+    def upload(self, uploads: Sequence[Upload]) -> Iterator[Progress]:
+        """Send files; see the contract."""
+        _, pool = self._connected
+        tally = Tally()
+        sender = Sender(pool, self._encode, tally, self.traits.chmod is not False)
+        yield from self._report(sender.run(uploads), tally)
+        if not sender.chmod:
+            self.traits = self.traits.learn(chmod=False)
+
+    def rename(self, renames: Sequence[Rename], guard: Guard) -> Iterator[Progress]:
+        """Rename in bursts of some hundred, each in one round trip; see the contract."""
+        for batch in _batches(renames):
+            guard()
+            tally = Tally()
+            yield from self._report(together(self._rename_one(rename, tally) for rename in batch), tally)
+
+    def delete(self, paths: Sequence[str], guard: Guard) -> Iterator[Progress]:
+        """Delete files; see the contract."""
+        for batch in _batches(paths):
+            guard()
+            tally = Tally()
+            yield from self._report(together(self._delete_one(path, tally) for path in batch), tally)
+
+    def prune(self, directories: Sequence[str]) -> tuple[str, ...]:
+        """Remove empty directories; see the contract."""
+        loop, pool = self._connected
+        return loop.run(prune(pool, [(path, self._encode(path)) for path in directories]))
+
+    def sizes(self, paths: Sequence[str]) -> dict[str, int | None]:
+        """Ask for the sizes of all files at once; see the contract."""
+        loop, _ = self._connected
+        found: dict[str, int | None] = {}
+
+        async def ask(path: str) -> None:
+            found[path] = await self._perform(
+                f"Looking at {path}", path, lambda lane, _: size_of(lane.channel, self._encode(path))
+            )
+
+        for batch in _batches(paths):
+            loop.run(together(ask(path) for path in batch))
+        return found
+
+    def walk(self) -> Iterator[RemoteFile]:
+        """List the whole tree, many directories at a time; see the contract."""
+        _, pool = self._connected
+        tree = Tree(pool, self._root.encode())
+        for _ in self._watch(tree.run()):
+            yield from tree.taken()
+        yield from tree.taken()
+
+    def download(self, path: str) -> Iterator[bytes]:
+        """Read one file, ahead of the caller; see the contract."""
+        loop, pool = self._connected
+        download = Download(pool, path, self._encode(path))
+        try:
+            while block := loop.run(download.next_block()):
+                yield block
+        finally:
+            if self._loop is loop:
+                loop.run(download.close())
+
+    # One file each.
+
+    async def _perform(self, act: str, path: str, operation: Callable[[Lane, int], Awaitable[T]]) -> T:
+        return await self._connected[1].perform(act, path, operation)
+
+    async def _rename_one(self, rename: Rename, tally: Tally | None = None) -> None:
+        source, path = self._encode(rename.source), self._encode(rename.path)
+
+        async def operation(lane: Lane, attempt: int) -> bool | None:
+            return await rename_file(lane.channel, source, path, again=attempt > 0)
+
+        over = await self._perform(f"Renaming to {rename.path}", rename.path, operation)
+        if over is not None and over != self.traits.rename_over:
+            self.traits = self.traits.learn(rename_over=over)
+        if tally:
+            tally.done.append(rename.path)
+
+    async def _delete_one(self, path: str, tally: Tally | None = None) -> None:
+        encoded = self._encode(path)
+
+        async def operation(lane: Lane, attempt: int) -> None:
+            try:
+                await lane.channel.remove(encoded)
+            except StatusError as error:
+                if error.code not in (Status.NO_SUCH_FILE, Status.NO_SUCH_PATH):
+                    raise
+
+        await self._perform(f"Deleting {path}", path, operation)
+        if tally:
+            tally.done.append(path)
+
+    async def _check_root(self, lane: Lane, attempt: int) -> None:
+        shown = self._root or "/"
+        try:
+            found = await lane.channel.attributes(shown.encode())
+        except StatusError as error:
+            raise PermissionRefused(
+                f"The path {shown} cannot be opened on the server ({error.reason}).",
+                path=shown,
+                reply=error.reason,
+                code=error.code,
+                advice="Check the path of the service; it must exist on the server.",
+            ) from error
+        if not found.is_directory:
+            raise PermissionRefused(f"The path {shown} is not a directory on the server.", path=shown)
+
+    async def _write_probes(self, lane: Lane, first: str, second: str) -> None:
+        uploads = [(self._encode(name), name) for name in (first, second)]
+        for encoded, _ in uploads:
+            handle = await lane.channel.open(encoded, 0x1A)
+            await lane.channel.write(handle, 0, b"probe")
+            await lane.channel.close(handle)
+        chmod = await _works(lane.channel.set_attributes(uploads[0][0], Attributes(permissions=0o644)))
+        set_time = await _works(lane.channel.set_attributes(uploads[0][0], Attributes(modified=946684800)))
+        self.traits = self.traits.learn(chmod=chmod, set_time=set_time)
+
+    # The bridge between the caller's thread and the loop's.
+
+    def _encode(self, path: str) -> bytes:
+        return join(self._root, path).encode()
+
+    def _quietly(self, work: Coroutine[Any, Any, None]) -> None:
+        loop, _ = self._connected
+        try:
+            loop.run(work)
+        except TransportError:
+            return
+
+    def _report(self, work: Coroutine[Any, Any, Any], tally: Tally) -> Iterator[Progress]:
+        """Run ``work`` and yield what it tells, also what it had done before it failed."""
+        _, pool = self._connected
+        told = 0
+        failure: TransportError | None = None
+        for error in self._watch(work):
+            failure = error
+            done = tuple(tally.done.popleft() for _ in range(len(tally.done)))
+            message = "\n".join(pool.messages.popleft() for _ in range(len(pool.messages)))
+            sent, told = tally.bytes_sent - told, tally.bytes_sent
+            yield Progress(done, sent, tally.current, message)
+        if failure:
+            raise failure
+
+    def _watch(self, work: Coroutine[Any, Any, Any]) -> Iterator[TransportError | None]:
+        """Run ``work``; yield every now and then, and a last time at its end, then with its error.
+
+        Leaving the generator before the end drops all connections and waits until the work has stopped.
+        """
+        loop, pool = self._connected
+        ended = threading.Event()
+
+        async def watched() -> None:
+            try:
+                await work
+            finally:
+                ended.set()
+
+        future: Future[None] = loop.start(watched())
+        try:
+            while not wait([future], POLL_SECONDS).done:
+                yield None
+            error = future.exception()
+            if error is not None and not isinstance(error, TransportError):
+                raise error
+            yield error
+        finally:
+            if not future.done():
+                future.cancel()
+                loop.run(_drop(pool))
+                ended.wait(ABORT_SECONDS)
+
+
+async def _drop(pool: Pool) -> None:
+    pool.drop()
+
+
+async def _works(answer: "asyncio.Future[None]") -> bool:
+    """Whether a request was granted."""
+    try:
+        await answer
+    except StatusError:
+        return False
+    return True
+
+
+async def _login_directory(lane: Lane, attempt: int) -> str:
+    return (await lane.channel.real_path(b".")).decode("utf-8", "surrogateescape")
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    """Cut into lists of ``BATCH``."""
+    rest = iter(items)
+    while batch := list(itertools.islice(rest, BATCH)):
+        yield batch
