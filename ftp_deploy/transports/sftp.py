@@ -12,21 +12,29 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, 
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
-from ftp_deploy.exceptions import ConnectionFailed, PermissionRefused, TransportError
+from ftp_deploy.exceptions import ConnectionFailed, PermissionRefused, TransferFailed, TransportError
 from ftp_deploy.transports.addresses import resolve
 from ftp_deploy.transports.base import Guard, Progress, RemoteFile, Rename, Target, Traits, Transport, Upload
 from ftp_deploy.transports.loop import BackgroundLoop, together
 from ftp_deploy.transports.names import join, normal_root
 from ftp_deploy.transports.sftp_connection import read_key
-from ftp_deploy.transports.sftp_files import Download, Tree, make_directories, prune, rename_file, size_of
+from ftp_deploy.transports.sftp_files import MISSING, Download, Tree, make_directories, prune, rename_file, size_of
 from ftp_deploy.transports.sftp_pool import Lane, Pool
-from ftp_deploy.transports.sftp_protocol import Attributes, Status, StatusError
+from ftp_deploy.transports.sftp_protocol import (
+    CREATE_FLAG,
+    TRUNCATE_FLAG,
+    WRITE_FLAG,
+    Attributes,
+    StatusError,
+)
 from ftp_deploy.transports.sftp_upload import Sender, Tally
 
 T = TypeVar("T")
 
 POLL_SECONDS = 0.25
 """How often a generator yields at least."""
+PROBE_TIME = 946684800
+"""The first second of the year 2000."""
 BATCH = 500
 """Renames or deletes between two calls of the guard."""
 ABORT_SECONDS = 10.0
@@ -102,19 +110,18 @@ class SFTP(Transport):
         """Write, rename over, set the mode and remove, in the target's path; see the contract."""
         loop, _ = self._connected
         loop.run(self._perform(f"Looking at {self._root or '/'}", "", self._check_root))
-        first, second = (f".ftp-deploy-probe-{secrets.token_hex(6)}" for _ in range(2))
+        shown = self._root or "/"
+        first, second = (self._encode(f".ftp-deploy-probe-{secrets.token_hex(6)}") for _ in range(2))
         try:
-            loop.run(self._perform("Writing a probe file", "", lambda lane, _: self._write_probes(lane, first, second)))
-            loop.run(self._rename_one(Rename(first, second)))
-        except TransportError as error:
-            if not error.transient:
-                raise
-            raise PermissionRefused(
-                error.message, path=self._root or "/", reply=error.reply, code=error.code
-            ) from error
+            loop.run(
+                self._perform(f"Writing a file in {shown}", shown, lambda lane, _: self._write(lane, first, second))
+            )
+            loop.run(self._rename_one(f"a file in {shown}", first, second, Tally()))
+        except TransferFailed as error:
+            raise PermissionRefused(error.message, path=shown, reply=error.reply, code=error.code) from error
         finally:
-            for name in (first, second):
-                self._quietly(self._delete_one(name))
+            for path in (first, second):
+                self._quietly(self._delete_one("the probe file", path, Tally()))
         return self.traits
 
     def make_directories(self, paths: Sequence[str]) -> None:
@@ -133,17 +140,19 @@ class SFTP(Transport):
 
     def rename(self, renames: Sequence[Rename], guard: Guard) -> Iterator[Progress]:
         """Rename in bursts of some hundred, each in one round trip; see the contract."""
-        for batch in _batches(renames):
+        encoded = [(rename.path, self._encode(rename.source), self._encode(rename.path)) for rename in renames]
+        for batch in _batches(encoded):
             guard()
             tally = Tally()
-            yield from self._report(together(self._rename_one(rename, tally) for rename in batch), tally)
+            yield from self._report(together(self._rename_one(*rename, tally) for rename in batch), tally)
 
     def delete(self, paths: Sequence[str], guard: Guard) -> Iterator[Progress]:
         """Delete files; see the contract."""
-        for batch in _batches(paths):
+        encoded = [(path, self._encode(path)) for path in paths]
+        for batch in _batches(encoded):
             guard()
             tally = Tally()
-            yield from self._report(together(self._delete_one(path, tally) for path in batch), tally)
+            yield from self._report(together(self._delete_one(*path, tally) for path in batch), tally)
 
     def prune(self, directories: Sequence[str]) -> tuple[str, ...]:
         """Remove empty directories; see the contract."""
@@ -155,22 +164,23 @@ class SFTP(Transport):
         loop, _ = self._connected
         found: dict[str, int | None] = {}
 
-        async def ask(path: str) -> None:
+        async def ask(path: str, encoded: bytes) -> None:
             found[path] = await self._perform(
-                f"Looking at {path}", path, lambda lane, _: size_of(lane.channel, self._encode(path))
+                f"Looking at {path}", path, lambda lane, _: size_of(lane.channel, encoded)
             )
 
-        for batch in _batches(paths):
-            loop.run(together(ask(path) for path in batch))
+        for batch in _batches([(path, self._encode(path)) for path in paths]):
+            loop.run(together(ask(*path) for path in batch))
         return found
 
     def walk(self) -> Iterator[RemoteFile]:
         """List the whole tree, many directories at a time; see the contract."""
         _, pool = self._connected
         tree = Tree(pool, self._root.encode())
-        for _ in self._watch(tree.run()):
+        for _, failure in self._watch(tree.run()):
             yield from tree.taken()
-        yield from tree.taken()
+            if failure:
+                raise failure
 
     def download(self, path: str) -> Iterator[bytes]:
         """Read one file, ahead of the caller; see the contract."""
@@ -188,31 +198,25 @@ class SFTP(Transport):
     async def _perform(self, act: str, path: str, operation: Callable[[Lane, int], Awaitable[T]]) -> T:
         return await self._connected[1].perform(act, path, operation)
 
-    async def _rename_one(self, rename: Rename, tally: Tally | None = None) -> None:
-        source, path = self._encode(rename.source), self._encode(rename.path)
-
+    async def _rename_one(self, shown: str, source: bytes, path: bytes, tally: Tally) -> None:
         async def operation(lane: Lane, attempt: int) -> bool | None:
             return await rename_file(lane.channel, source, path, again=attempt > 0)
 
-        over = await self._perform(f"Renaming to {rename.path}", rename.path, operation)
+        over = await self._perform(f"Renaming to {shown}", shown, operation)
         if over is not None and over != self.traits.rename_over:
             self.traits = self.traits.learn(rename_over=over)
-        if tally:
-            tally.done.append(rename.path)
+        tally.done.append(shown)
 
-    async def _delete_one(self, path: str, tally: Tally | None = None) -> None:
-        encoded = self._encode(path)
-
+    async def _delete_one(self, path: str, encoded: bytes, tally: Tally) -> None:
         async def operation(lane: Lane, attempt: int) -> None:
             try:
                 await lane.channel.remove(encoded)
             except StatusError as error:
-                if error.code not in (Status.NO_SUCH_FILE, Status.NO_SUCH_PATH):
+                if error.code not in MISSING:
                     raise
 
         await self._perform(f"Deleting {path}", path, operation)
-        if tally:
-            tally.done.append(path)
+        tally.done.append(path)
 
     async def _check_root(self, lane: Lane, attempt: int) -> None:
         shown = self._root or "/"
@@ -229,14 +233,13 @@ class SFTP(Transport):
         if not found.is_directory:
             raise PermissionRefused(f"The path {shown} is not a directory on the server.", path=shown)
 
-    async def _write_probes(self, lane: Lane, first: str, second: str) -> None:
-        uploads = [(self._encode(name), name) for name in (first, second)]
-        for encoded, _ in uploads:
-            handle = await lane.channel.open(encoded, 0x1A)
+    async def _write(self, lane: Lane, first: bytes, second: bytes) -> None:
+        for path in (first, second):
+            handle = await lane.channel.open(path, WRITE_FLAG | CREATE_FLAG | TRUNCATE_FLAG)
             await lane.channel.write(handle, 0, b"probe")
             await lane.channel.close(handle)
-        chmod = await _works(lane.channel.set_attributes(uploads[0][0], Attributes(permissions=0o644)))
-        set_time = await _works(lane.channel.set_attributes(uploads[0][0], Attributes(modified=946684800)))
+        chmod = await _works(lane.channel.set_attributes(first, Attributes(permissions=0o644)))
+        set_time = await _works(lane.channel.set_attributes(first, Attributes(modified=PROBE_TIME)))
         self.traits = self.traits.learn(chmod=chmod, set_time=set_time)
 
     # The bridge between the caller's thread and the loop's.
@@ -255,18 +258,17 @@ class SFTP(Transport):
         """Run ``work`` and yield what it tells, also what it had done before it failed."""
         _, pool = self._connected
         told = 0
-        failure: TransportError | None = None
-        for error in self._watch(work):
-            failure = error
+        for ended, failure in self._watch(work):
             done = tuple(tally.done.popleft() for _ in range(len(tally.done)))
             message = "\n".join(pool.messages.popleft() for _ in range(len(pool.messages)))
             sent, told = tally.bytes_sent - told, tally.bytes_sent
-            yield Progress(done, sent, tally.current, message)
-        if failure:
-            raise failure
+            if done or sent or message or not ended:
+                yield Progress(done, sent, tally.current, message)
+            if failure:
+                raise failure
 
-    def _watch(self, work: Coroutine[Any, Any, Any]) -> Iterator[TransportError | None]:
-        """Run ``work``; yield every now and then, and a last time at its end, then with its error.
+    def _watch(self, work: Coroutine[Any, Any, Any]) -> Iterator[tuple[bool, TransportError | None]]:
+        """Run ``work``; yield every now and then, and a last time when it has ended, then with its error.
 
         Leaving the generator before the end drops all connections and waits until the work has stopped.
         """
@@ -282,11 +284,11 @@ class SFTP(Transport):
         future: Future[None] = loop.start(watched())
         try:
             while not wait([future], POLL_SECONDS).done:
-                yield None
+                yield False, None
             error = future.exception()
             if error is not None and not isinstance(error, TransportError):
                 raise error
-            yield error
+            yield True, error
         finally:
             if not future.done():
                 future.cancel()

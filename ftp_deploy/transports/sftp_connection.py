@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import asyncssh
 
-from ftp_deploy.exceptions import IdentityRefused, LoginRefused
+from ftp_deploy.exceptions import ConnectionFailed, IdentityRefused, LoginRefused
 from ftp_deploy.transports.addresses import Address, open_socket
 from ftp_deploy.transports.base import Target
 from ftp_deploy.transports.sftp_channel import SFTPChannel
@@ -47,6 +47,11 @@ class HostKey(asyncssh.SSHClient):
         self.pinned = pinned
         self.seen = ""
         self.kind = ""
+        self.owns_socket = False
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Note that asyncssh closes the socket from here on."""
+        self.owns_socket = True
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Say whether this key is the accepted one; remember it either way."""
@@ -134,7 +139,8 @@ async def open_session(target: Target, addresses: Sequence[Address], key: asyncs
                 continue
             try:
                 return await _attempt(target, addresses, key, HostKey(target.fingerprint), family)
-            except IdentityRefused:
+            except (IdentityRefused, ConnectionFailed):
+                # A server without a key of this kind may just hang up.
                 continue
         raise
 
@@ -149,12 +155,13 @@ async def _attempt(
         async with asyncio.timeout(target.connect_timeout + LOGIN_SECONDS):
             connection = await _log_in(target, sock, key, host_key, algorithms)
     except BaseException as error:
-        for sock in opened:
-            sock.close()
+        if not host_key.owns_socket:
+            for sock in opened:
+                sock.close()
         if isinstance(error, asyncssh.HostKeyNotVerifiable):
             raise _refused(target, host_key) from None
         if isinstance(error, asyncssh.KeyExchangeFailed) and algorithms != ALL_ALGORITHMS:
-            raise _refused(target, host_key) from error
+            raise IdentityRefused("The server has no host key of this kind.") from error
         if isinstance(error, (*FAILURES, ValueError)):
             raise translate(error, where) from error
         raise

@@ -85,12 +85,8 @@ async def prune(pool: Pool, directories: Sequence[Path]) -> tuple[str, ...]:
 async def remove_if_empty(channel: SFTPChannel, path: bytes) -> bool:
     """List a directory and remove it if nothing is in it. Return whether it is gone because of that."""
     try:
-        handle = await channel.open_directory(path)
-    except StatusError:
-        return False
-    if await entries(channel, handle):
-        return False
-    try:
+        if await entries(channel, await channel.open_directory(path)):
+            return False
         await channel.remove_directory(path)
     except StatusError:
         return False

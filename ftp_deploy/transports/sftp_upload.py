@@ -308,8 +308,10 @@ def read_exactly(upload: Upload, source: BinaryIO, count: int) -> bytes:
 
 
 def unreadable(upload: Upload, why: str) -> TransferFailed:
-    """Return the error for content that cannot be read on our side."""
-    return TransferFailed(f"The content of {upload.path} cannot be read: {why}.", path=upload.path)
+    """Return the error for content that cannot be read on our side; asking the server again would not help."""
+    error = TransferFailed(f"The content of {upload.path} cannot be read: {why}.", path=upload.path)
+    error.transient = False
+    return error
 
 
 def files_at_a_time(channel: SFTPChannel) -> int:

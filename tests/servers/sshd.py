@@ -1,26 +1,26 @@
-"""A real OpenSSH server on loopback with its own host key, and an SFTP server of asyncssh for logins by password."""
+"""SFTP servers: a real OpenSSH, and one of asyncssh for logins by password and for misbehaviour."""
 
 import asyncio
 import os
+import pwd
+import shutil
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
+from ftp_deploy.transports.base import Target
+from tests.servers.base import DEADLINE, ProcessServer
 from tests.servers.binaries import need
-
-START_SECONDS = 30.0
 
 CONFIG = """
 Port {port}
 ListenAddress {host}
-HostKey {host_key}
 PidFile none
 AuthorizedKeysFile {authorized}
 PubkeyAuthentication yes
@@ -31,116 +31,144 @@ StrictModes no
 UsePAM no
 LogLevel VERBOSE
 Subsystem sftp internal-sftp -l VERBOSE
-{extra}
 """
 
 
-@dataclass
-class SSHServer:
-    """One running server. ``fingerprint`` is that of its host key."""
+class OpenSSH(ProcessServer):
+    """OpenSSH with host keys and a user key of its own. It cannot lock its user in: the path is a real one.
 
-    host: str
-    port: int
-    folder: Path
-    username: str
-    private_key: str = field(repr=False)
-    fingerprint: str
-    process: subprocess.Popen[bytes] = field(repr=False)
+    Options: ``extra``, lines for its configuration; ``host_keys``, the kinds of host key it has.
+    """
+
+    needs_root = False
+
+    def __init__(self, *, host: str = "127.0.0.1", **options: Any) -> None:
+        super().__init__("", host=host, **options)
+        self.username = pwd.getpwuid(os.getuid()).pw_name
+        self.path = str(self.folder)
+        self.user_key = asyncssh.generate_private_key("ssh-ed25519")
+        (self.base / "authorized").write_bytes(self.user_key.export_public_key())
+        self.host_keys = [asyncssh.generate_private_key(kind) for kind in options.get("host_keys", ["ssh-ed25519"])]
 
     @property
-    def log(self) -> str:
-        """Everything the server has logged so far."""
-        return (self.folder / "sshd.log").read_text(errors="replace")
+    def fingerprint(self) -> str:
+        """The fingerprint of the first host key."""
+        return self.host_keys[0].get_fingerprint()
 
+    def command(self) -> list[str]:
+        binary = need("sshd", "openssh-server")
+        if os.getuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        lines = [CONFIG.format(port=self.port, host=self.host, authorized=self.base / "authorized")]
+        for number, key in enumerate(self.host_keys):
+            place = self.base / f"host_key_{number}"
+            place.unlink(missing_ok=True)
+            key.write_private_key(place)
+            place.chmod(0o600)
+            lines.append(f"HostKey {place}")
+        lines.append(self.options.get("extra", ""))
+        (self.base / "sshd_config").write_text("\n".join(lines))
+        return [binary, "-D", "-E", str(self.log), "-f", str(self.base / "sshd_config")]
 
-def free_port(host: str = "127.0.0.1") -> int:
-    with socket.create_server((host, 0)) as probe:
-        return int(probe.getsockname()[1])
+    def _answers(self) -> bool:
+        assert self.process
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                with socket.create_connection((self.host, self.port), timeout=5) as probe:
+                    if probe.recv(4) == b"SSH-":
+                        return True
+            except OSError:
+                time.sleep(0.02)
+        return False
 
-
-def wait_for_banner(host: str, port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"sshd ended: {log.read_text(errors='replace')}")
-        try:
-            with socket.create_connection((host, port), 1) as connection:
-                connection.settimeout(5)
-                if connection.recv(4) == b"SSH-":
-                    return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"sshd did not start: {log.read_text(errors='replace')}")
-
-
-@contextmanager
-def openssh(
-    folder: Path, *, host: str = "127.0.0.1", extra: str = "", host_key: asyncssh.SSHKey | None = None, port: int = 0
-) -> Iterator[SSHServer]:
-    """Run sshd in ``folder``, with a user key of its own."""
-    binary = need("sshd", "openssh-server")
-    folder.mkdir(exist_ok=True)
-    Path("/run/sshd").mkdir(exist_ok=True)
-    key = host_key or asyncssh.generate_private_key("ssh-ed25519")
-    user_key = asyncssh.generate_private_key("ssh-ed25519")
-    key.write_private_key(folder / "host_key")
-    (folder / "host_key").chmod(0o600)
-    (folder / "authorized").write_bytes(user_key.export_public_key())
-    port = port or free_port(host)
-    (folder / "sshd_config").write_text(
-        CONFIG.format(
-            port=port, host=host, host_key=folder / "host_key", authorized=folder / "authorized", extra=extra
+    def target(self, **changes: Any) -> Target:
+        """Return a target that logs in with the key."""
+        key = self.user_key.export_private_key().decode()
+        return super().target(
+            **{
+                "protocol": "sftp",
+                "path": self.path,
+                "password": "",
+                "private_key": key,
+                "fingerprint": self.fingerprint,
+                **changes,
+            }
         )
-    )
-    log = folder / "sshd.log"
-    process = subprocess.Popen([str(binary), "-D", "-E", str(log), "-f", str(folder / "sshd_config")])
-    try:
-        wait_for_banner(host, port, process, log)
-        yield SSHServer(
-            host, port, folder, current_user(), user_key.export_private_key().decode(), key.get_fingerprint(), process
+
+    def clear(self) -> None:
+        """Remove all files of the site, for the next test."""
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
+
+
+class ThreadedSFTP:
+    """An SFTP server of asyncssh in a thread, for one user with a password. Its root is ``folder``."""
+
+    username = "web"
+    password = "päss wörd"
+
+    def __init__(self, folder: Path, sftp: type[asyncssh.SFTPServer] = asyncssh.SFTPServer) -> None:
+        self.folder = folder
+        self.host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self.passwords_tried: list[str] = []
+        self.connections = 0
+        self._sftp = sftp
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._acceptor = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(DEADLINE)
+        self.port = self._acceptor.get_port()
+
+    async def _listen(self) -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=lambda: _PasswordLogin(self),
+            server_host_keys=[self.host_key],
+            sftp_factory=lambda channel: self._sftp(channel, chroot=os.fsencode(self.folder)),
         )
-    finally:
-        end_with_sessions(process)
+
+    def target(self, **changes: Any) -> Target:
+        """Return a target that logs in with the password."""
+        values: dict[str, Any] = {
+            "protocol": "sftp",
+            "host": "127.0.0.1",
+            "port": self.port,
+            "username": self.username,
+            "password": self.password,
+            "path": "/",
+            "fingerprint": self.host_key.get_fingerprint(),
+            "allow_private_addresses": True,
+            "connect_timeout": 20.0,
+            "reply_timeout": 30.0,
+        }
+        return Target(**{**values, **changes})
+
+    def stop(self) -> None:
+        """End the server and all its connections."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE)
+        self._loop.close()
+
+    async def _stop(self) -> None:
+        self._acceptor.close()
+        await self._acceptor.wait_closed()
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
-def current_user() -> str:
-    import pwd
+class _PasswordLogin(asyncssh.SSHServer):
+    def __init__(self, server: ThreadedSFTP) -> None:
+        self._server = server
 
-    return pwd.getpwuid(os.getuid()).pw_name
-
-
-def children_of(pid: int) -> list[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(status.parent.name))
-    return found
-
-
-def end_with_sessions(process: subprocess.Popen[bytes]) -> None:
-    """End the server and the processes of its sessions, which would go on without it."""
-    family, new = [process.pid], [process.pid]
-    while new:
-        new = [child for pid in new for child in children_of(pid)]
-        family.extend(new)
-    for pid in family[1:]:
-        try:
-            os.kill(pid, 9)
-        except ProcessLookupError:
-            continue
-    process.terminate()
-    process.wait(10)
-
-
-class PasswordLogin(asyncssh.SSHServer):
-    """Lets one user in by password and counts the tries."""
-
-    tries: list[tuple[str, str]] = []
-    users = {"web": "päss wörd"}
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._server.connections += 1
 
     def begin_auth(self, username: str) -> bool:
         return True
@@ -149,58 +177,68 @@ class PasswordLogin(asyncssh.SSHServer):
         return True
 
     def validate_password(self, username: str, password: str) -> bool:
-        self.tries.append((username, password))
-        return self.users.get(username) == password
-
-
-@dataclass
-class ThreadedServer:
-    """An asyncssh server in a thread."""
-
-    port: int
-    fingerprint: str
-    root: Path
-    tries: list[tuple[str, str]]
-    host: str = "127.0.0.1"
+        self._server.passwords_tried.append(password)
+        return (username, password) == (self._server.username, self._server.password)
 
 
 @contextmanager
-def asyncssh_server(root: Path, sftp: type[asyncssh.SFTPServer] = asyncssh.SFTPServer) -> Iterator[ThreadedServer]:
-    """Run an asyncssh SFTP server with ``root`` as its whole file system, for the user ``web``."""
-    host_key = asyncssh.generate_private_key("ssh-ed25519")
-    loop = asyncio.new_event_loop()
-    tries: list[tuple[str, str]] = []
+def threaded_sftp(folder: Path, sftp: type[asyncssh.SFTPServer] = asyncssh.SFTPServer) -> Iterator[ThreadedSFTP]:
+    server = ThreadedSFTP(folder, sftp)
+    try:
+        yield server
+    finally:
+        server.stop()
 
-    class Login(PasswordLogin):
-        pass
 
-    Login.tries = tries
+class Cutter:
+    """A TCP relay in front of a server that cuts connections: after so many bytes from the client, or when told."""
 
-    async def start() -> asyncssh.SSHAcceptor:
-        return await asyncssh.listen(
-            "127.0.0.1",
-            0,
-            server_factory=Login,
-            server_host_keys=[host_key],
-            sftp_factory=lambda channel: sftp(channel, chroot=os.fsencode(root)),
-        )
+    def __init__(self, port: int, cut_after: Callable[[int], int | None]) -> None:
+        self._target = port
+        self._cut_after = cut_after
+        self.connections = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._server = asyncio.run_coroutine_threadsafe(
+            asyncio.start_server(self._relay, "127.0.0.1", 0), self._loop
+        ).result(DEADLINE)
+        self.port = self._server.sockets[0].getsockname()[1]
 
-    async def stop(acceptor: asyncssh.SSHAcceptor) -> None:
-        acceptor.close()
-        await acceptor.wait_closed()
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Relay one connection; ``cut_after(number)`` says after how many bytes it ends, None: never."""
+        limit = self._cut_after(self.connections)
+        self.connections += 1
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        back = asyncio.create_task(self._pump(there_reader, writer, None))
+        try:
+            await self._pump(reader, there_writer, limit)
+        finally:
+            back.cancel()
+            for end in (writer, there_writer):
+                end.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None) -> None:
+        passed = 0
+        while data := await reader.read(65536):
+            passed += len(data)
+            if limit is not None and passed > limit:
+                return
+            writer.write(data)
+            await writer.drain()
+
+    def stop(self) -> None:
+        """Close everything."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE)
+        self._loop.close()
+
+    async def _stop(self) -> None:
+        self._server.close()
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
-        await asyncio.sleep(0)
-
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    acceptor = asyncio.run_coroutine_threadsafe(start(), loop).result(START_SECONDS)
-    try:
-        yield ThreadedServer(acceptor.get_port(), host_key.get_fingerprint(), root, tries)
-    finally:
-        asyncio.run_coroutine_threadsafe(stop(acceptor), loop).result(START_SECONDS)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+        for _ in range(3):
+            await asyncio.sleep(0)
