@@ -9,7 +9,6 @@ from tests.servers.base import NOBODY, ProcessServer
 from tests.servers.binaries import installation, need
 
 MODULES = ("mod_tls.c", "mod_digest.c")
-PASSWORD_HASH = "$5$abcdefgh$"
 
 
 class Proftpd(ProcessServer):

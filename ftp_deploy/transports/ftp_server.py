@@ -1,0 +1,115 @@
+"""What all connections to one FTP server share: its addresses, the TLS context, and what was learnt about it."""
+
+import re
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+from ftp_deploy.transports.addresses import Address, resolve
+from ftp_deploy.transports.base import Target
+from ftp_deploy.transports.ftp_replies import Reply
+from ftp_deploy.transports.ftp_tls import make_context
+from ftp_deploy.transports.names import normal_root
+
+if TYPE_CHECKING:
+    from ftp_deploy.transports.ftp_control import Control
+
+LONGEST_BANNER = 120
+
+
+class Server:
+    """Shared by the threads of one transport. ``root`` is the target's path as an absolute one, once logged in."""
+
+    def __init__(self, target: Target, *, tls: bool, implicit: bool, default_port: int) -> None:
+        self.target = target
+        self.implicit = implicit
+        self.context = make_context(target) if tls else None
+        self.traits = target.traits
+        self.root: str | None = None
+        self.size_works = True
+        self._lock = threading.Lock()
+        self._opening: set[Control] = set()
+        self.addresses = resolve(target.host, target.port or default_port, allow_private=target.allow_private_addresses)
+
+    def address_of(self, connection: socket.socket) -> Address:
+        """Return the address that a socket is connected to; further connections go there first."""
+        where = connection.getpeername()
+        peer = Address(connection.family, where)
+        with self._lock:
+            self.addresses = (peer,)
+        return peer
+
+    def learn(self, **traits: Any) -> None:
+        """Remember something about the server."""
+        with self._lock:
+            self.traits = self.traits.learn(**traits)
+
+    def has(self, feature: str) -> bool:
+        """Return whether FEAT (RFC 2389) listed this feature."""
+        return any(line.split(" ")[0].upper() == feature for line in self.traits.features)
+
+    def greeted(self, banner: str) -> None:
+        """Remember how the server introduced itself."""
+        if self.traits.banner != banner[:LONGEST_BANNER]:
+            self.learn(banner=banner[:LONGEST_BANNER])
+
+    def introduced(self, features: Reply, directory: Reply) -> None:
+        """Remember what the server can do, and where its root is."""
+        lines = tuple(line.strip() for line in features.lines[1:-1] if line.strip()) if features.good else ()
+        quoted = re.search(r'"((?:[^"]|"")*)"', directory.text) if directory.good else None
+        login_directory = quoted[1].replace('""', '"') if quoted else "/"
+        self.learn(features=lines)
+        names = {line.split(" ")[0].upper() for line in lines}
+        self.learn(
+            utf8="UTF8" in names,
+            machine_listing="MLST" in names or "MLSD" in names,
+            hash_command=best_hash(lines),
+            set_time="MFMT" in names,
+        )
+        self.root = normal_root(self.target.path, login_directory)
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether the next EPSV may be sent while a transfer still runs.
+
+        vsftpd reads it after the transfer; ProFTPD refuses it, and pyftpdlib would drop the running transfer.
+        """
+        return "vsftpd" in self.traits.banner.lower()
+
+    def doubt_epsv(self) -> None:
+        """EPSV did not work on its first try: use PASV from now on, where there is such a thing."""
+        if all(address.family == socket.AF_INET for address in self.addresses):
+            self.learn(epsv=False)
+
+    # Connections that are still being opened can be cut as well
+
+    def opening(self, control: "Control") -> None:
+        """Remember a connection that is being opened by the current thread."""
+        with self._lock:
+            self._opening.add(control)
+
+    def opened(self, control: "Control") -> None:
+        """Forget it."""
+        with self._lock:
+            self._opening.discard(control)
+
+    def abort_opening(self) -> None:
+        """Cut all connections that are being opened."""
+        with self._lock:
+            waiting = list(self._opening)
+        for control in waiting:
+            control.abort()
+
+
+def best_hash(features: tuple[str, ...]) -> str | None:
+    """Return the strongest way to have the server hash a file, as FEAT offers it, or None.
+
+    ``HASH <algorithm>`` (draft-bryan-ftpext-hash) or one of the older XSHA256, XSHA1, XSHA, XMD5 and XCRC.
+    """
+    names = {line.split(" ")[0].upper(): line for line in features}
+    if "HASH" in names:
+        offered = names["HASH"].partition(" ")[2].upper().replace("*", "").split(";")
+        for algorithm in ("SHA-256", "SHA-512", "SHA-1", "MD5", "CRC32"):
+            if algorithm in offered:
+                return f"HASH {algorithm}"
+    return next((name for name in ("XSHA256", "XSHA512", "XSHA1", "XSHA", "XMD5", "XCRC") if name in names), None)

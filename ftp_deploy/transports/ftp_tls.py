@@ -1,0 +1,98 @@
+"""TLS for FTP (RFC 4217): who the server is, and the same TLS session on control and data connections.
+
+Certificates are checked against certifi's authorities, against a private authority, or against one pinned SHA-256
+fingerprint. There is no way from here to clear text.
+"""
+
+import hashlib
+import hmac
+import re
+import socket
+import ssl
+
+import certifi
+
+from ftp_deploy.exceptions import ConfigurationError, IdentityRefused
+from ftp_deploy.transports.base import Target
+
+_PINNED = re.compile(r"^(sha-?256[:=]?)?(?P<digits>[0-9a-f]{64})$")
+
+
+def make_context(target: Target) -> ssl.SSLContext:
+    """Return the context for all connections of one transport: TLS 1.2 and later.
+
+    A pinned fingerprint takes the place of the authorities. Raises ``ConfigurationError`` for an unreadable authority.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if target.fingerprint or not target.verify_certificate:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    try:
+        if target.certificate_authority:
+            context.load_verify_locations(cadata=target.certificate_authority)
+        else:
+            context.load_verify_locations(cafile=certifi.where())
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigurationError("The certificate authority of the service is not readable PEM text.") from error
+    return context
+
+
+def normal_fingerprint(text: str) -> str:
+    """Return a SHA-256 fingerprint as 64 hexadecimal digits, from the usual ways to write one.
+
+    Raises ``ConfigurationError`` for anything else.
+    """
+    match = _PINNED.match(re.sub(r"[\s:]", "", text.strip().lower()))
+    if not match:
+        raise ConfigurationError(
+            f"{text!r} is not the SHA-256 fingerprint of a certificate.",
+            advice="It has 64 hexadecimal digits; run the server check and accept the fingerprint it shows.",
+        )
+    return match["digits"]
+
+
+def show_fingerprint(certificate: bytes) -> str:
+    """Return the fingerprint of a DER certificate as people see it: ``SHA256:AB:CD:...``."""
+    digits = hashlib.sha256(certificate).hexdigest().upper()
+    return "SHA256:" + ":".join(digits[start : start + 2] for start in range(0, 64, 2))
+
+
+def check_pin(connection: ssl.SSLSocket, target: Target) -> None:
+    """Compare the server's certificate with the pinned one, if any. Raises ``IdentityRefused``."""
+    if not target.fingerprint:
+        return
+    certificate = connection.getpeercert(binary_form=True) or b""
+    seen = hashlib.sha256(certificate).hexdigest()
+    if not hmac.compare_digest(seen, normal_fingerprint(target.fingerprint)):
+        raise IdentityRefused(
+            f"The certificate of {target.host} is not the accepted one: its fingerprint is "
+            f"{show_fingerprint(certificate)}. Nothing was sent.",
+            reply=show_fingerprint(certificate),
+        )
+
+
+def wrap_control(raw: socket.socket, context: ssl.SSLContext, target: Target) -> ssl.SSLSocket:
+    """Start TLS on a control connection and check who answers.
+
+    Raises ``IdentityRefused`` and ``OSError``; ``raw`` is closed then.
+    """
+    try:
+        connection = context.wrap_socket(raw, server_hostname=target.host)
+    except ssl.SSLCertVerificationError as error:
+        raw.close()
+        raise IdentityRefused(
+            f"The certificate of {target.host} cannot be trusted: {error.verify_message}.",
+            advice="Give the service the certificate authority of the server, or accept the fingerprint that the "
+            "server check shows.",
+        ) from error
+    except BaseException:
+        raw.close()
+        raise
+    try:
+        check_pin(connection, target)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

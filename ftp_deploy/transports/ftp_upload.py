@@ -1,0 +1,164 @@
+"""Uploads: three round trips for a small file.
+
+1. EPSV and its reply. 2. STOR, and beside it the data connection. 3. The data, and the final reply. The questions about
+a file that has just arrived (its size, its hash) and its mode travel together with the EPSV of the next file. vsftpd
+would cost a fourth round trip; there they all go out as soon as the data is written.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC
+from typing import BinaryIO
+
+from ftp_deploy.exceptions import TransferFailed, VerificationFailed
+from ftp_deploy.transports.base import Progress, Upload
+from ftp_deploy.transports.crew import Lane
+from ftp_deploy.transports.ftp_control import Control
+from ftp_deploy.transports.ftp_data import DataConnection
+from ftp_deploy.transports.ftp_hashes import Hasher, hasher_for, read_hash
+from ftp_deploy.transports.ftp_replies import Reply
+from ftp_deploy.transports.names import join
+
+SMALL = 64 * 1024
+"""Bytes up to which a file is sent without waiting for the server's 150."""
+BLOCK = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A command about a file that has arrived, and what its reply decides."""
+
+    command: str
+    judge: Callable[[Reply], None]
+
+
+class Uploader:
+    """Sends one file after the other over one connection."""
+
+    def __init__(self, control: Control, lane: Lane[Upload], file_mode: int | None) -> None:
+        self.control = control
+        self.server = control.server
+        self.lane = lane
+        self.file_mode = file_mode
+
+    def run(self) -> None:
+        """Send until the lane is empty. Raises ``TransportError``; what is held then has not arrived."""
+        upload = self.lane.take()
+        port = self.control.passive_port() if upload else 0
+        while upload is not None:
+            upload, port = self._send(upload, port)
+
+    def _send(self, upload: Upload, port: int) -> tuple[Upload | None, int]:
+        """Send one file; return the next one and its data port."""
+        root = self.server.root or ""
+        hasher = hasher_for(self.server.traits.hash_command)
+        with DataConnection(
+            self.control, port, f"STOR {join(root, upload.path)}", doing=f"upload {upload.path}", path=upload.path
+        ) as data:
+            self._send_content(data, upload, hasher)
+            data.finish_sending()
+            following = self.lane.take()
+            questions = list(self._questions(upload, hasher))
+            commands = [question.command for question in questions]
+            if following is not None:
+                commands.append(self.control.passive_command())
+            ahead = self.server.reads_ahead
+            if ahead:
+                self.control.send(*commands)
+            data.finish()
+        if not ahead:
+            self.control.send(*commands)
+        for question in questions:
+            question.judge(self.control.read_reply())
+        next_port = self.control.read_port() if following is not None else 0
+        self.lane.done(Progress(done=(upload.path,), current=upload.path))
+        return following, next_port
+
+    def _send_content(self, data: DataConnection, upload: Upload, hasher: Hasher | None) -> None:
+        if upload.size > SMALL:
+            data.await_start()
+        sent = 0
+        with upload.open() as stream:
+            for block in _blocks(stream, upload.size):
+                if hasher:
+                    hasher.update(block)
+                self._send_block(data, block, upload)
+                sent += len(block)
+                if sent > upload.size:
+                    break
+        if sent != upload.size:
+            raise TransferFailed(
+                f"The content of {upload.path} has another length than the {upload.size} bytes that were planned.",
+                path=upload.path,
+            )
+
+    def _send_block(self, data: DataConnection, block: memoryview, upload: Upload) -> None:
+        start = 0
+        try:
+            while start < len(block):
+                written = data.connection.send(block[start:])
+                start += written
+                self.lane.report(Progress(bytes_sent=written, current=upload.path))
+        except OSError as error:
+            raise data.failure(error) from error
+
+    # What is asked about a file that has arrived
+
+    def _questions(self, upload: Upload, hasher: Hasher | None) -> Iterator[Question]:
+        path = join(self.server.root or "", upload.path)
+        traits = self.server.traits
+        if self.server.size_works:
+            yield Question(f"SIZE {path}", lambda reply: self._judge_size(reply, upload))
+        if hasher:
+            yield Question(f"{hasher.command} {path}", lambda reply: self._judge_hash(reply, upload, hasher))
+        mode = upload.mode if upload.mode is not None else self.file_mode
+        if mode is not None and traits.chmod is not False:
+            yield Question(f"SITE CHMOD {mode:o} {path}", self._judge_chmod)
+        if upload.modified is not None and traits.set_time:
+            stamp = upload.modified.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+            yield Question(f"MFMT {stamp} {path}", self._judge_time)
+
+    def _judge_size(self, reply: Reply, upload: Upload) -> None:
+        if reply.unknown_command:
+            self.server.size_works = False
+            return
+        digits = reply.text.strip().split(" ")[-1]
+        if reply.code != 213 or not digits.isdigit() or int(digits) != upload.size:
+            raise VerificationFailed(
+                f"{upload.path} has {upload.size} bytes, but after the upload the server says: {reply}.",
+                path=upload.path,
+                reply=str(reply),
+                code=reply.code,
+            )
+
+    def _judge_hash(self, reply: Reply, upload: Upload, hasher: Hasher) -> None:
+        if not reply.good:
+            self.server.learn(hash_command=None)
+            return
+        if not read_hash(reply.text, hasher):
+            raise VerificationFailed(
+                f"{upload.path} arrived with another content: the server's {hasher.command} says {reply}, "
+                f"expected {hasher.hexdigest()}.",
+                path=upload.path,
+                reply=str(reply),
+            )
+
+    def _judge_chmod(self, reply: Reply) -> None:
+        if self.server.traits.chmod is not reply.good:
+            self.server.learn(chmod=reply.good)
+
+    def _judge_time(self, reply: Reply) -> None:
+        if not reply.good:
+            self.server.learn(set_time=False)
+
+
+def _blocks(stream: BinaryIO, size: int) -> Iterator[memoryview]:
+    """Read a stream in blocks; at most one block is in memory, besides what the stream itself holds."""
+    view = memoryview(bytearray(min(size + 1, BLOCK)))
+    read_into: Callable[[memoryview], int] | None = getattr(stream, "readinto", None)
+    if read_into is None:
+        while block := stream.read(BLOCK):
+            yield memoryview(block)
+        return
+    while count := read_into(view):
+        yield view[:count]
