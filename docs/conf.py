@@ -15,8 +15,10 @@ author = "the django-ftp-deploy contributors"
 copyright = author
 version = release = ftp_deploy.__version__
 
-extensions = ["sphinx.ext.autodoc"]
-exclude_patterns = ["_build", "examples/*.rst"]
-nitpicky = True
+extensions = ["reference"]
+exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"django-ftp-deploy {version}"
+html_static_path = ["_static"]
+html_theme_options = {"source_view_link": "", "navigation_with_keys": True}
+html_show_sourcelink = False

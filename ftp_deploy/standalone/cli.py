@@ -77,6 +77,13 @@ def run_backup(options: argparse.Namespace) -> None:
     print(f"Written: {write_backup(options.file)}")
 
 
+def run_demo(options: argparse.Namespace) -> int:
+    """``ftp-deploy demo``: has settings of its own, so Django is started inside."""
+    from ftp_deploy.standalone.demo.command import main as demo
+
+    return demo(options)
+
+
 def run_manage(options: argparse.Namespace) -> None:
     """``ftp-deploy manage``: any management command."""
     from django.core.management import ManagementUtility
@@ -106,9 +113,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, handler: Handler, text: str) -> argparse.ArgumentParser:
+    def command(name: str, handler: Handler, text: str, *, django: bool = True) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(handler=handler, django=True)
+        added.set_defaults(handler=handler, django=django)
         return added
 
     serve = command("serve", run_serve, "migrate, then run web server and worker together")
@@ -127,6 +134,10 @@ def build_parser() -> argparse.ArgumentParser:
     backup.add_argument("file", type=Path, help="the archive to write, such as ftp-deploy.tar.gz")
     manage = command("manage", run_manage, "run any management command, such as: manage createsuperuser")
     manage.add_argument("arguments", nargs=argparse.REMAINDER, help="the command and its options")
+    demo = command("demo", run_demo, "see it work: forge, FTP server, web and worker on this machine", django=False)
+    demo.add_argument("--once", action="store_true", help="check the whole way, then stop; the exit status tells")
+    demo.add_argument("--repo", default="", help="a repository of yours: a path or an address")
+    demo.add_argument("--folder", type=Path, help="where the demo keeps its files (default: a temporary folder)")
     return parser
 
 
@@ -134,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0 for success."""
     die_with_parent()
     options = build_parser().parse_args(arguments)
-    if options.folder:
+    if options.django and options.folder:
         os.environ["DATA_FOLDER"] = str(options.folder.expanduser().absolute())
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management.base import CommandError

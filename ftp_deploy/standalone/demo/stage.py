@@ -16,9 +16,12 @@ from ftp_deploy.standalone.processes import Child, ftp_deploy_command
 
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 90.0
+COPY_SECONDS = 1800.0
+"""A large repository over a slow line takes its time."""
 USER = "demo"
 SITE_FOLDER = "www"
 SITE_PATH = f"/{SITE_FOLDER}"
+REPOSITORY = f"{USER}/site"
 
 
 class DemoFailed(Exception):
@@ -50,6 +53,8 @@ class Stage:
     folder: Path
     ftp_password: str = field(default_factory=lambda: secrets.token_urlsafe(9), repr=False)
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(9), repr=False)
+    repository_source: str = ""
+    """A path or an address whose repository the forge copies; empty: the sample site."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     children: list[Child] = field(default_factory=list, init=False)
 
@@ -79,6 +84,21 @@ class Stage:
     def repositories(self) -> Path:
         """The forge's repositories."""
         return self.folder / "forge"
+
+    @property
+    def bare_repository(self) -> Path:
+        """The forge's one repository: the truth that the server is compared with."""
+        return next(self.repositories.glob("*.git"))
+
+    @property
+    def branch(self) -> str:
+        """The branch that the repository's HEAD names."""
+        return (self.bare_repository / "HEAD").read_text(encoding="ascii").strip().removeprefix("ref: refs/heads/")
+
+    @property
+    def remote(self) -> str:
+        """The repository's address with the login in it, as ``git clone`` takes it."""
+        return self.url("forge").replace("://", f"://{USER}:{self.token}@") + f"/{REPOSITORY}.git"
 
     @property
     def work(self) -> Path:
@@ -123,8 +143,8 @@ class Stage:
         """Start the forge and the FTP server and wait until both answer."""
         self._start("forge", self._module("forge_server"))
         self._start("ftp-server", self._module("ftp_server"))
-        self._wait_for_port("forge")
         self._wait_for_port("ftp")
+        wait_until(self._forge_answers, COPY_SECONDS, "the forge answers")
         self._wait_for_port("site")
 
     def start_app(self) -> None:
@@ -137,7 +157,7 @@ class Stage:
 
     def _module(self, name: str) -> list[str]:
         arguments = {
-            "forge_server": [str(self.repositories), str(self.ports["forge"]), USER],
+            "forge_server": [str(self.repositories), str(self.ports["forge"]), USER, self.repository_source],
             "ftp_server": [
                 str(self.server_root),
                 str(self.ports["ftp"]),
@@ -162,12 +182,26 @@ class Stage:
 
         wait_until(answers, START_SECONDS, f"{name} answers")
 
+    def _forge_answers(self) -> bool:
+        """It listens at once, and answers when it has its repository."""
+        self.check_processes()
+        try:
+            urllib.request.urlopen(self.url("forge") + "/api/v3/user", timeout=10).close()  # noqa: S310
+        except urllib.error.HTTPError as answer:
+            answer.close()
+        except OSError:
+            return False
+        return True
+
     def _ready(self) -> bool:
         self.check_processes()
         try:
             with urllib.request.urlopen(self.url("web") + "/readyz", timeout=10) as answer:  # noqa: S310
                 return bool(answer.status == 200)
-        except urllib.error.URLError:
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            return False
+        except OSError:
             return False
 
     def check_processes(self) -> None:
