@@ -45,7 +45,7 @@ def prepare_app(stage: Stage) -> None:
     from ftp_deploy.standalone.serve import migrate
 
     migrate()
-    get_user_model()._default_manager.create_superuser("demo", "demo@example.com", stage.admin_password)  # type: ignore[attr-defined]
+    get_user_model()._default_manager.create_superuser("demo", "demo@example.com", stage.admin_password)
 
 
 def addresses(stage: Stage) -> str:
