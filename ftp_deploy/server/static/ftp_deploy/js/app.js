@@ -1,0 +1,101 @@
+// What every page does: the viewer's time zone, times that stay fresh, tooltips, menus, the dialog, copying.
+(function () {
+  "use strict";
+  const language = document.documentElement.lang || "en";
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  const known = document.cookie.split("; ").find((part) => part.startsWith("ftpdeploy_zone="));
+  const stale = !known || decodeURIComponent(known.split("=")[1]) !== zone;
+  if (stale) {
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = "ftpdeploy_zone=" + encodeURIComponent(zone) + "; path=/; max-age=31536000; samesite=lax" + secure;
+  }
+
+  const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
+  const exact = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "long" });
+  const dayOnly = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
+  function ago(moment) {
+    const seconds = Math.round((moment - Date.now()) / 1000);
+    const size = Math.abs(seconds);
+    if (size < 45) return relative.format(0, "second");
+    if (size < 3570) return relative.format(Math.round(seconds / 60), "minute");
+    if (size < 84600) return relative.format(Math.round(seconds / 3600), "hour");
+    if (size < 1296000) return relative.format(Math.round(seconds / 86400), "day");
+    return dayOnly.format(moment);
+  }
+  function freshen(root) {
+    root.querySelectorAll("time[datetime]:not([data-exact])").forEach(function (element) {
+      const moment = new Date(element.dateTime);
+      const text = ago(moment);
+      if (element.textContent !== text) element.textContent = text;
+      element.title = exact.format(moment);
+    });
+  }
+  setInterval(() => { if (!document.hidden) freshen(document); }, 30000);
+
+  function tooltips(root) {
+    root.querySelectorAll('[data-bs-toggle="tooltip"]').forEach((element) => window.bootstrap.Tooltip.getOrCreateInstance(element, { trigger: "hover focus", animation: false }));
+  }
+  function dropTooltips() {
+    document.querySelectorAll(".tooltip").forEach((element) => element.remove());
+  }
+  document.addEventListener("keydown", function (event) {
+    if (event.key !== "Escape") return;
+    dropTooltips();
+    document.querySelectorAll("details.menu[open]").forEach(function (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+  });
+  document.addEventListener("click", function (event) {
+    document.querySelectorAll("details.menu[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      navigator.clipboard?.writeText(copy.dataset.copy).then(function () {
+        const label = copy.querySelector("[data-copied]") || copy;
+        const before = label.textContent;
+        label.textContent = copy.dataset.copiedText;
+        setTimeout(() => { label.textContent = before; }, 1500);
+      });
+    }
+    if (event.target.closest("[data-dialog-close]")) {
+      const dialog = document.getElementById("dialog");
+      if (dialog?.open) { event.preventDefault(); dialog.close(); }
+    }
+  });
+
+  // A form is sent once, however often its button is pressed.
+  document.addEventListener("submit", function (event) {
+    const form = event.target;
+    if (form.method !== "post" || form.matches("[hx-post]") || form.closest("[hx-post]")) return;
+    if (form.classList.contains("is-sent")) { event.preventDefault(); return; }
+    form.classList.add("is-sent");
+  });
+  window.addEventListener("pageshow", () => document.querySelectorAll("form.is-sent").forEach((form) => form.classList.remove("is-sent")));
+
+  // The dialog shows what htmx loads into it.
+  document.addEventListener("htmx:afterSwap", function (event) {
+    const target = event.detail.target;
+    if (target.matches("[data-dialog-body]")) {
+      const dialog = document.getElementById("dialog");
+      if (!dialog.open) dialog.showModal();
+      dialog.scrollTop = 0;
+    }
+  });
+  document.addEventListener("htmx:beforeSwap", dropTooltips);
+  document.addEventListener("htmx:afterSettle", (event) => ready(event.detail.target));
+  document.addEventListener("htmx:responseError", () => say(true));
+  document.addEventListener("htmx:sendError", () => say(true));
+  document.addEventListener("htmx:afterOnLoad", () => say(false));
+  function say(lost) {
+    const note = document.querySelector("[data-connection]");
+    if (note) note.hidden = !lost;
+  }
+
+  function ready(root) {
+    const scope = root && root.isConnected ? root.parentElement || root : document;
+    freshen(scope);
+    tooltips(scope);
+  }
+  window.ftpdeploy = { ready, freshen, dropTooltips, say, language };
+  document.addEventListener("DOMContentLoaded", () => ready(document.documentElement));
+})();

@@ -1,0 +1,144 @@
+"""Small marks of the pages: icons, times, sizes, commits, states."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.http import QueryDict
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from ftp_deploy.models import Deploy, Service
+
+register = template.Library()
+
+STATE_MARKS = {
+    Deploy.State.QUEUED: ("hourglass-split", "muted"),
+    Deploy.State.RUNNING: ("gear-wide-connected", "running"),
+    Deploy.State.SUCCEEDED: ("check-circle-fill", "good"),
+    Deploy.State.FAILED: ("x-circle-fill", "bad"),
+    Deploy.State.SKIPPED: ("skip-forward-fill", "warn"),
+    Deploy.State.RESTORED: ("check2-circle", "good"),
+    Deploy.State.CANCELLED: ("slash-circle", "muted"),
+    Deploy.State.SUPERSEDED: ("layers", "muted"),
+}
+STATUS_MARKS = {
+    Service.Status.OK: ("check-circle-fill", "good"),
+    Service.Status.FAILING: ("exclamation-triangle-fill", "bad"),
+    Service.Status.UNKNOWN: ("question-circle", "muted"),
+}
+FORGE_ICONS = {"github": "github", "gitlab": "gitlab"}
+
+
+@register.simple_tag
+def icon(name: str, label: str = "", css: str = "") -> SafeString:
+    """Draw an icon. With ``label`` it speaks; without, it is hidden from screen readers."""
+    source = static("ftp_deploy/vendor/bootstrap-icons/icons.svg")
+    if label:
+        return format_html(
+            '<svg class="bi {}" role="img" aria-label="{}"><use href="{}#{}"></use></svg>', css, label, source, name
+        )
+    return format_html('<svg class="bi {}" aria-hidden="true"><use href="{}#{}"></use></svg>', css, source, name)
+
+
+@register.simple_tag
+def state_mark(deploy: Deploy) -> SafeString:
+    """Draw a deploy's state: an icon of its own form, a colour, a word."""
+    name, tone = STATE_MARKS[Deploy.State(deploy.state)]
+    css = "spin" if deploy.state == Deploy.State.RUNNING else ""
+    return format_html(
+        '<span class="mark mark-{}">{}<span>{}</span></span>', tone, icon(name, css=css), deploy.get_state_display()
+    )
+
+
+@register.simple_tag
+def status_icon(service: Service) -> SafeString:
+    """Draw the icon of a service's status."""
+    name, tone = STATUS_MARKS[Service.Status(service.status)]
+    return format_html('<span class="mark mark-{}">{}</span>', tone, icon(name))
+
+
+@register.simple_tag
+def forge_icon(provider: str) -> SafeString:
+    """Draw the forge's mark, or git's where we have none."""
+    return icon(FORGE_ICONS.get(provider, "git"))
+
+
+@register.filter
+def when(moment: datetime | None) -> SafeString:
+    """Tell a time as people do, with the exact time on hover. A script keeps it fresh."""
+    if moment is None:
+        return mark_safe('<span class="text-body-secondary">–</span>')  # noqa: S308
+    local = timezone.localtime(moment)
+    exact = f"{date_format(local, 'DATETIME_FORMAT')} {local:%Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, ago(moment))
+
+
+def ago(moment: datetime) -> str:
+    """Say how long ago ``moment`` was, in the largest fitting unit."""
+    seconds = max(int((timezone.now() - moment).total_seconds()), 0)
+    if seconds < 45:
+        return _("just now")
+    minutes, hours, days = round(seconds / 60), round(seconds / 3600), round(seconds / 86400)
+    if minutes < 60:
+        return ngettext("%(n)s minute ago", "%(n)s minutes ago", minutes) % {"n": minutes}
+    if hours < 24:
+        return ngettext("%(n)s hour ago", "%(n)s hours ago", hours) % {"n": hours}
+    if days < 15:
+        return ngettext("%(n)s day ago", "%(n)s days ago", days) % {"n": days}
+    return date_format(timezone.localtime(moment), "DATE_FORMAT")
+
+
+@register.filter
+def took(span: timedelta | float | None) -> str:
+    """Tell a duration: ``0.8 s``, ``42 s``, ``3 min 5 s``, ``2 h 4 min``."""
+    if span is None:
+        return "–"
+    seconds = span.total_seconds() if isinstance(span, timedelta) else float(span)
+    if seconds < 10:
+        return _("%(seconds)s s") % {"seconds": f"{seconds:.1f}"}
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return _("%(seconds)s s") % {"seconds": rest}
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return _("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}
+    return _("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": rest}
+
+
+@register.filter
+def short(commit: str) -> str:
+    """Return the first characters of a commit, as people write it."""
+    return commit[:8]
+
+
+@register.filter
+def first_line(text: str) -> str:
+    """Return the first line of a commit message."""
+    return text.strip().partition("\n")[0]
+
+
+@register.filter
+def commit_of(links: Mapping[str, str], commit: str) -> str:
+    """Return the address of a commit on its forge, empty where there is none."""
+    return links.get(commit, "")
+
+
+@register.simple_tag(takes_context=True)
+def query(context: Mapping[str, Any], **changes: Any) -> str:
+    """Return the page's query string with some values changed; None or empty removes one."""
+    given = context["request"].GET
+    values = given.copy() if isinstance(given, QueryDict) else QueryDict(mutable=True)
+    for name, value in changes.items():
+        if value in (None, ""):
+            values.pop(name, None)
+        else:
+            values[name] = str(value)
+    encoded = values.urlencode()
+    return f"?{encoded}" if encoded else "?"
