@@ -1,0 +1,125 @@
+"""The page of one service: its health, its failed deploys, what it does now and did lately."""
+
+import statistics
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.views.generic import TemplateView
+
+from ftp_deploy.models import Deploy, Service, ServiceManifest
+from ftp_deploy.server import live
+from ftp_deploy.server.access import services_for
+from ftp_deploy.server.overview import Row, counts_of
+from ftp_deploy.server.progress import current_deploys, progress_of
+from ftp_deploy.server.views.base import Page
+
+RECENT = 15
+CHARTED = 40
+RESTORE_SHOWN = 50
+LISTED = (
+    "service_id",
+    "kind",
+    "state",
+    "branch",
+    "after",
+    "commit",
+    "commits",
+    "commits_complete",
+    "user_name",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "error",
+    "error_kind",
+    "files_added",
+    "files_modified",
+    "files_removed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One deploy in the small chart, in units of its view box (height 40, 8 wide)."""
+
+    x: int
+    y: float
+    height: float
+    tone: str
+
+
+def bars_of(deploys: list[tuple[str, timedelta]]) -> list[Bar]:
+    """Return the bars of a service's last deploys, oldest first; the longest fills the height."""
+    longest = max((span.total_seconds() for _state, span in deploys), default=0) or 1
+    tones = {Deploy.State.SUCCEEDED: "good", Deploy.State.FAILED: "bad"}
+    bars = []
+    offset = CHARTED - len(deploys)
+    for number, (state, span) in enumerate(deploys):
+        height = max(36 * span.total_seconds() / longest, 3)
+        tone = tones.get(Deploy.State(state), "rest")
+        bars.append(Bar((offset + number) * 8, 40 - height, height, tone))
+    return bars
+
+
+def timings(service: Service) -> tuple[list[Bar], timedelta | None]:
+    """Return the chart of the last finished deploys and the median duration of those that went live."""
+    found = list(
+        Deploy.objects.filter(service=service, started_at__isnull=False, finished_at__isnull=False)
+        .order_by("-pk")
+        .values_list("state", "started_at", "finished_at")[:CHARTED]
+    )
+    spans = [(state, finished - started) for state, started, finished in reversed(found)]
+    good = [span.total_seconds() for state, span in spans if state == Deploy.State.SUCCEEDED]
+    return bars_of(spans), timedelta(seconds=statistics.median(good)) if good else None
+
+
+def fingerprint(service: Service) -> str:
+    """Return the version of what the page shows, progress left out."""
+    newest = Deploy.objects.filter(service=service).aggregate(newest=Max("pk"))["newest"]
+    states = list(
+        Deploy.objects.filter(service=service).order_by("-pk").values_list("pk", "state", "cancel_requested")[:RECENT]
+    )
+    return live.version(newest, states, service.status, str(service.checked_at), service.enabled, counts_of([service.pk]))
+
+
+class Manage(Page, TemplateView):
+    """One service."""
+
+    template_name = "ftp_deploy/server/manage.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Return everything about the service that the page shows."""
+        services = services_for(self.request.user).select_related("notification", "account")
+        service = get_object_or_404(services, pk=self.kwargs["pk"])
+        recent = list(Deploy.objects.filter(service=service).only(*LISTED).order_by("-pk")[:RECENT])
+        failed = Deploy.objects.filter(service=service).failed().only(*LISTED).in_order()
+        running = current_deploys([service.pk]).get(service.pk)
+        bars, median = timings(service)
+        return super().get_context_data(
+            service=service,
+            row=Row(service, recent[0] if recent else None, counts=counts_of([service.pk])[service.pk]),
+            recent=recent,
+            last=recent[0] if recent else None,
+            failed=list(failed[:RESTORE_SHOWN]),
+            current=running[0] if running else None,
+            progress=progress_of(*running) if running else None,
+            bars=bars,
+            median=median,
+            manifest=ServiceManifest.objects.filter(service=service).defer("data").first(),
+            version=fingerprint(service),
+            **kwargs,
+        )
+
+
+class ManageLive(Page):
+    """What moved on the page of a service."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Answer with the page's version and the progress of what runs."""
+        service = get_object_or_404(services_for(request.user).only("status", "checked_at", "enabled"), pk=pk)
+        running = current_deploys([pk]).get(pk)
+        progress = {pk: progress_of(*running).as_json()} if running else {}
+        return live.answer(request, {"version": fingerprint(service), "progress": progress}, busy=bool(running))
