@@ -70,8 +70,8 @@ def ordered(services: QuerySet[Service]) -> QuerySet[Service]:
     ).order_by("rank", F("last_deploy").desc(nulls_last=True), "repository_name", "pk")
 
 
-def narrowed(services: QuerySet[Service], text: str = "", state: str = "", provider: str = "") -> QuerySet[Service]:
-    """Return the services that match what a person typed and chose."""
+def named(services: QuerySet[Service], text: str) -> QuerySet[Service]:
+    """Return the services with each word of ``text`` in their name, slug, branch or host."""
     for word in text.split():
         services = services.filter(
             Q(repository_name__icontains=word)
@@ -79,6 +79,12 @@ def narrowed(services: QuerySet[Service], text: str = "", state: str = "", provi
             | Q(branch__icontains=word)
             | Q(host__icontains=word)
         )
+    return services
+
+
+def narrowed(services: QuerySet[Service], text: str = "", state: str = "", provider: str = "") -> QuerySet[Service]:
+    """Return the services that match what a person typed and chose."""
+    services = named(services, text)
     if provider:
         services = services.filter(provider=provider)
     unfinished = Deploy.objects.unfinished().filter(service=OuterRef("pk"))

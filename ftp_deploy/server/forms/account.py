@@ -1,0 +1,50 @@
+"""The form of an account on a forge."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from ftp_deploy.models import Account
+
+
+class AccountForm(forms.ModelForm[Account]):
+    """Adds or edits an account; the token is write-only."""
+
+    token = forms.CharField(
+        label=_("Token"),
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False),
+        help_text=_("It must be allowed to read repositories and to manage their webhooks."),
+    )
+
+    class Meta:
+        model = Account
+        fields = ["name", "provider", "username", "url"]
+        help_texts = {"name": _("How you call it, such as the client’s name.")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.has_stored:
+            self.fields["token"].widget.attrs["placeholder"] = _("stored; leave empty to keep it")
+        if self.instance.pk:
+            self.fields["provider"].disabled = True
+
+    @property
+    def has_stored(self) -> bool:
+        """Whether a token is stored. Looks at the row, so no key is needed."""
+        return bool(self.instance.pk and self.instance.__dict__.get("token"))
+
+    def clean(self) -> dict[str, Any]:
+        """Ask again for a stored token that would otherwise be sent to another forge."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        if self.has_stored and "url" in self.changed_data and not cleaned.get("token"):
+            self.add_error("token", _("The address changed: enter the token again."))
+        return cleaned
+
+    def save(self, commit: bool = True) -> Account:
+        """Save, with the token where one was entered."""
+        if self.cleaned_data.get("token"):
+            self.instance.token = self.cleaned_data["token"]
+        account: Account = super().save(commit)
+        return account

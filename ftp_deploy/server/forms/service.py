@@ -1,0 +1,126 @@
+"""The form of a service: four sections as the users know them, secrets write-only."""
+
+from typing import Any
+
+from django import forms
+from django.utils.text import capfirst
+from django.utils.translation import gettext_lazy as _
+
+from ftp_deploy.models import Service
+
+SECRETS = ("password", "private_key", "passphrase", "after_urls")
+SERVER_FIELDS = ("protocol", "host", "port", "username")
+"""Where the stored password goes: when one of these changes, it has to be entered again."""
+
+def secret_field(label: Any, help_text: Any = "", *, lines: int = 0) -> forms.CharField:
+    """Return a field for a secret: what is stored is never put into the page."""
+    widget: forms.Widget
+    if lines:
+        widget = forms.Textarea(attrs={"rows": lines, "autocomplete": "off", "spellcheck": "false"})
+    else:
+        widget = forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False)
+    return forms.CharField(label=label, required=False, widget=widget, help_text=help_text, strip=bool(lines))
+
+
+class ServiceForm(forms.ModelForm[Service]):
+    """Adds or edits a service."""
+
+    password = secret_field(_("Password"))
+    private_key = secret_field(_("Private key"), _("For SFTP: an OpenSSH private key."), lines=4)
+    passphrase = secret_field(_("Passphrase of the key"))
+    after_urls = secret_field(
+        _("Addresses to call after a deploy"), _("One URL a line, such as a cache purge."), lines=2
+    )
+
+    class Meta:
+        model = Service
+        fields = [
+            "protocol",
+            "host",
+            "port",
+            "username",
+            "path",
+            "verify_certificate",
+            "certificate_authority",
+            "fingerprint",
+            "max_connections",
+            "atomic",
+            "file_mode",
+            "set_modification_time",
+            "drift_policy",
+            "provider",
+            "account",
+            "repository_name",
+            "repository_slug",
+            "branch",
+            "subdirectory",
+            "excludes",
+            "first_deploy",
+            "delete_limit",
+            "combine_pushes",
+            "queue",
+            "enabled",
+            "notification",
+            "site_url",
+            "health_check",
+            "roll_back_unhealthy",
+            "secret_key",
+            "signature_required",
+        ]
+        widgets = {
+            "excludes": forms.Textarea(attrs={"rows": 5, "class": "mono", "spellcheck": "false"}),
+            "certificate_authority": forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
+            "host": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+            "username": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+            "path": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+        }
+        help_texts = {
+            "host": _("The server’s name, such as ftp.example.com."),
+            "path": _("The root directory of the site on the server, such as /public_html."),
+            "account": _("Whose token reads the repository. Empty: the one from the project’s settings."),
+            "repository_name": _("Choose the source first: the list comes from your account."),
+            "branch": _("A push to this branch goes live."),
+            "notification": _("Who is told of success and failure."),
+            "max_connections": _("At most; fewer where the server allows fewer."),
+            "secret_key": _("30 letters and digits, part of the hook’s address. Renew it if it became known."),
+            "enabled": _("Off: pushes are answered but nothing is deployed."),
+            "set_modification_time": _("Files get the time of the deploy’s commit."),
+            "signature_required": _("Unsigned hooks are refused. Leave it on."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["repository_name"].required = False
+        self.fields["secret_key"].widget.attrs["readonly"] = True
+        self.fields["secret_key"].disabled = True
+        for name in SECRETS:
+            if self.has_stored(name):
+                self.fields[name].widget.attrs["placeholder"] = _("stored; leave empty to keep it")
+        for field in self.fields.values():
+            field.label = capfirst(field.label)
+
+    def has_stored(self, name: str) -> bool:
+        """Whether the service has this secret already. Looks at the row, so no key is needed."""
+        return bool(self.instance.pk and self.instance.__dict__.get(name))
+
+    def clean(self) -> dict[str, Any]:
+        """Ask again for a stored password that would otherwise be sent to another server."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        moved = bool(self.instance.pk) and any(name in self.changed_data for name in SERVER_FIELDS)
+        given = cleaned.get("password") or cleaned.get("private_key")
+        if moved and not given and (self.has_stored("password") or self.has_stored("private_key")):
+            self.add_error("password", _("The server or the user changed: enter the password or key again."))
+        if not self.instance.pk and not given and "password" not in self.errors:
+            self.add_error("password", _("Enter the password, or for SFTP a private key."))
+        slug = str(cleaned.get("repository_slug") or "")
+        if slug and not cleaned.get("repository_name"):
+            cleaned["repository_name"] = slug.rstrip("/").rpartition("/")[2].removesuffix(".git") or slug
+        return cleaned
+
+    def save(self, commit: bool = True) -> Service:
+        """Save, with those secrets that were entered."""
+        for name in SECRETS:
+            if self.cleaned_data.get(name):
+                setattr(self.instance, name, self.cleaned_data[name])
+        service: Service = super().save(commit)
+        return service

@@ -1,0 +1,180 @@
+"""The page of one deploy: its steps, commits, files and log, live."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.views.generic import TemplateView
+
+from ftp_deploy.models import Deploy, LogLine
+from ftp_deploy.server import live
+from ftp_deploy.server.access import services_for
+from ftp_deploy.server.progress import progress_of
+from ftp_deploy.server.views.base import Page
+
+LINES_AT_ONCE = 2000
+FIRST_LINES = 500
+FILES_PER_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step as the page shows it: ``state`` is done, now, failed or pending."""
+
+    label: str
+    state: str
+    began: datetime | None
+    took: timedelta | None
+
+
+def step_labels() -> dict[str, str]:
+    """Return the steps in order, by their past tense."""
+    return {
+        Deploy.Phase.RECEIVED: _("Received"),
+        Deploy.Phase.FETCHING: _("Fetched"),
+        Deploy.Phase.PLANNING: _("Planned"),
+        Deploy.Phase.UPLOADING: _("Uploaded"),
+        Deploy.Phase.SWITCHING: _("Switched"),
+        Deploy.Phase.FINISHING: _("Finished"),
+    }
+
+
+def steps_of(deploy: Deploy) -> list[Step]:
+    """Return the six steps of a deploy with state and time each."""
+    labels = step_labels()
+    began = {name: parse_datetime(str(deploy.steps.get(name, ""))) for name in labels}
+    began[Deploy.Phase.RECEIVED] = began[Deploy.Phase.RECEIVED] or deploy.created_at
+    names = list(labels)
+    reached = names.index(deploy.phase) if deploy.phase in names else 0
+    steps = []
+    for number, name in enumerate(names):
+        state = "done" if number < reached or deploy.state == Deploy.State.SUCCEEDED else "pending"
+        if number == reached and deploy.state != Deploy.State.SUCCEEDED:
+            state = {Deploy.State.RUNNING: "now", Deploy.State.QUEUED: "now"}.get(Deploy.State(deploy.state), "failed")
+        began_at = began[name] if state != "pending" else None
+        following = [began[later] for later in names[number + 1 :] if began[later]]
+        ended = following[0] if following else deploy.finished_at
+        took = ended - began_at if began_at and ended and ended >= began_at else None
+        steps.append(Step(labels[name], state, began_at, took))
+    return steps
+
+
+def fingerprint(deploy: Deploy) -> str:
+    """Return the version of what the page shows, progress and log left out."""
+    return live.version(
+        deploy.state, deploy.phase, deploy.attempts, deploy.cancel_requested, str(deploy.finished_at), deploy.files_total
+    )
+
+
+def as_row(line: tuple[int, datetime, str, str]) -> list[Any]:
+    """Return a log line for the script: time in ms, level, text."""
+    _pk, at, level, text = line
+    return [int(at.timestamp() * 1000), level, text]
+
+
+class DeployPage(Page, TemplateView):
+    """One deploy, with an address of its own to share."""
+
+    template_name = "ftp_deploy/server/deploy.html"
+
+    def get_template_names(self) -> list[str]:
+        """Send the file list alone where only its search changed."""
+        if self.request.headers.get("HX-Target") == "files":
+            return ["ftp_deploy/server/parts/files.html"]
+        return [self.template_name]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Return everything about the deploy that the page shows."""
+        services = services_for(self.request.user)
+        deploy = get_object_or_404(
+            Deploy.objects.select_related("service__account", "requested_by", "run").defer("payload"),
+            pk=self.kwargs["pk"],
+            service__in=services,
+        )
+        return super().get_context_data(
+            deploy=deploy,
+            service=deploy.service,
+            steps=steps_of(deploy),
+            progress=None if deploy.is_final else progress_of(deploy, self.waiting_behind(deploy)),
+            current=deploy,
+            on_deploy_page=True,
+            version=fingerprint(deploy),
+            included=list(deploy.included.only("pk", "kind", "after", "branch", "state")[:50]),
+            failed_alone=deploy.state == Deploy.State.FAILED,
+            can_roll_back=deploy.state in (Deploy.State.SUCCEEDED, Deploy.State.RESTORED) and bool(deploy.commit),
+            **self.files(deploy),
+            **self.log(deploy),
+            **kwargs,
+        )
+
+    def waiting_behind(self, deploy: Deploy) -> int:
+        """Return how many other deploys of the service wait."""
+        return Deploy.objects.unfinished().filter(service=deploy.service_id).exclude(pk=deploy.pk).count()
+
+    def files(self, deploy: Deploy) -> dict[str, Any]:
+        """Return one page of the file changes that match the search."""
+        text = self.request.GET.get("file", "").strip()
+        changes = deploy.changes.all()
+        if text:
+            changes = changes.filter(path__icontains=text)
+        page = Paginator(changes.order_by("pk"), FILES_PER_PAGE).get_page(self.request.GET.get("files"))
+        return {"changes": page, "file_text": text}
+
+    def log(self, deploy: Deploy) -> dict[str, Any]:
+        """Return the last lines of the log; the script loads the rest from the beginning."""
+        lines = list(deploy.log_lines.order_by("-pk")[: FIRST_LINES + 1])
+        return {"lines": lines[:FIRST_LINES][::-1], "more_lines": len(lines) > FIRST_LINES}
+
+
+class DeployLive(Page):
+    """What moved on a deploy's page: version, progress, and the log lines after ``after``."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Answer with what is new."""
+        deploy = get_object_or_404(
+            Deploy.objects.defer("payload", "commits", "warnings", "error"), pk=pk, service__in=services_for(request.user)
+        )
+        asked = request.GET.get("after", "0")
+        after = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else 0
+        found = LogLine.objects.filter(deploy=pk, pk__gt=after).order_by("pk")
+        lines = list(found.values_list("pk", "at", "level", "text")[:LINES_AT_ONCE])
+        full = len(lines) == LINES_AT_ONCE
+        content = {
+            "version": fingerprint(deploy),
+            "progress": {} if deploy.is_final else {deploy.service_id: progress_of(deploy).as_json()},
+            "lines": [as_row(line) for line in lines],
+            "after": lines[-1][0] if lines else after,
+            "more": full,
+            "final": deploy.is_final and not full and self.is_quiet(deploy),
+        }
+        return live.answer(request, content, busy=not deploy.is_final)
+
+    def is_quiet(self, deploy: Deploy) -> bool:
+        """Whether nothing more will be written to the log: some seconds passed since the end."""
+        return deploy.finished_at is None or (timezone.now() - deploy.finished_at).total_seconds() > 20
+
+
+class DeployLog(Page):
+    """The whole log as text."""
+
+    def get(self, request: HttpRequest, pk: int) -> StreamingHttpResponse:
+        """Stream it."""
+        deploy = get_object_or_404(Deploy.objects.only("pk"), pk=pk, service__in=services_for(request.user))
+        response = StreamingHttpResponse(log_text(deploy.pk), content_type="text/plain; charset=utf-8")
+        response.headers["Content-Disposition"] = f'attachment; filename="deploy-{deploy.pk}.log"'
+        return response
+
+
+def log_text(deploy: int) -> Iterator[str]:
+    """Yield the lines of a log, times in UTC."""
+    lines = LogLine.objects.filter(deploy=deploy).order_by("pk").values_list("at", "level", "text")
+    for at, level, text in lines.iterator(chunk_size=2000):
+        yield f"{at:%Y-%m-%dT%H:%M:%S.%f}Z {level.upper():7} {text}\n"
+

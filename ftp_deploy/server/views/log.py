@@ -1,0 +1,203 @@
+"""The log of everything: deploys, and in a second tab what people did."""
+
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
+from django.views.generic import TemplateView
+
+from ftp_deploy.models import AuditEntry, Deploy
+from ftp_deploy.server import overview
+from ftp_deploy.server.access import services_for
+from ftp_deploy.server.views.base import Page
+from ftp_deploy.server.views.manage import LISTED
+
+PER_PAGE = 25
+CSV_ROWS = 100_000
+USERS_FROM = 500
+"""The names offered for the user filter come from this many latest deploys."""
+
+
+def number(text: str) -> int | None:
+    """Return a row number that a URL names, None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def day(text: str, days: int = 0) -> datetime | None:
+    """Return the beginning of a day in the viewer's zone, ``days`` later; None for anything that is no date."""
+    try:
+        found = parse_date(text)
+    except ValueError:
+        return None
+    if not found or not 1971 < found.year < 9990:
+        return None
+    return timezone.make_aware(datetime.combine(found + timedelta(days=days), time.min))
+
+
+class Entries(Page, TemplateView):
+    """A filtered list, newest first, paged by row number: as fast on the last page as on the first."""
+
+    template_name = "ftp_deploy/server/log.html"
+    entries_template = ""
+    audit = False
+    time_field = ""
+
+    def get_template_names(self) -> list[str]:
+        """Send the list alone where only a filter changed."""
+        if self.request.headers.get("HX-Target") == "entries":
+            return [self.entries_template]
+        return [self.template_name]
+
+    def filters(self) -> dict[str, str]:
+        """Return what the person asked for."""
+        return {name: self.request.GET.get(name, "").strip() for name in ("service", "text", "user", "since", "until", "fails")}
+
+    def rows(self) -> QuerySet[Any]:
+        """Return all rows that the person may see."""
+        raise NotImplementedError
+
+    def found(self) -> QuerySet[Any]:
+        """Return the rows that match the filters."""
+        filters, rows = self.filters(), self.rows()
+        service, since, until = number(filters["service"]), day(filters["since"]), day(filters["until"], 1)
+        if service:
+            rows = rows.filter(service=service)
+        if filters["text"]:
+            rows = rows.filter(service__in=overview.named(services_for(self.request.user), filters["text"]))
+        if filters["user"]:
+            rows = rows.filter(user_name=filters["user"])
+        if since:
+            rows = rows.filter(**{f"{self.time_field}__gte": since})
+        if until:
+            rows = rows.filter(**{f"{self.time_field}__lt": until})
+        return rows
+
+    def page(self) -> tuple[list[Any], int | None, int | None]:
+        """Return one page, and the row numbers where newer and older ones begin."""
+        before, after = (number(self.request.GET.get(name, "")) for name in ("before", "after"))
+        rows = self.found()
+        if after:
+            listed = list(rows.filter(pk__gt=after).order_by("pk")[: PER_PAGE + 1])
+            more = len(listed) > PER_PAGE
+            listed = listed[:PER_PAGE][::-1]
+            return listed, listed[0].pk if more else None, listed[-1].pk if listed else None
+        if before:
+            rows = rows.filter(pk__lt=before)
+        listed = list(rows.order_by("-pk")[: PER_PAGE + 1])
+        more = len(listed) > PER_PAGE
+        listed = listed[:PER_PAGE]
+        return listed, listed[0].pk if before and listed else None, listed[-1].pk if more else None
+
+    def known_users(self) -> list[str]:
+        """Return the names that the user filter offers."""
+        latest = self.rows().order_by("-pk").values_list("user_name", flat=True)[:USERS_FROM]
+        return sorted({name for name in latest if name})[:100]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Return one page of entries with the filters' choices."""
+        entries, newer, older = self.page()
+        filters = self.filters()
+        return super().get_context_data(
+            entries=entries,
+            newer=newer,
+            older=older,
+            filters=filters,
+            filtered=any(filters.values()),
+            entries_template=self.entries_template,
+            audit=self.audit,
+            chosen_service=services_for(self.request.user).filter(pk=number(filters["service"])).first()
+            if number(filters["service"])
+            else None,
+            known_users=self.known_users(),
+            **kwargs,
+        )
+
+
+class Log(Entries):
+    """All deploys."""
+
+    entries_template = "ftp_deploy/server/parts/log_entries.html"
+    time_field = "created_at"
+
+    def rows(self) -> QuerySet[Any]:
+        """Return the deploys of the services that the person sees."""
+        return (
+            Deploy.objects.filter(service__in=services_for(self.request.user))
+            .select_related("service")
+            .only(*LISTED, "service__repository_name")
+        )
+
+    def found(self) -> QuerySet[Any]:
+        """Add "fails only"."""
+        rows = super().found()
+        return rows.filter(state=Deploy.State.FAILED) if self.filters()["fails"] else rows
+
+
+class Audit(Entries):
+    """What people did."""
+
+    permission_required = "ftp_deploy.view_auditentry"
+    entries_template = "ftp_deploy/server/parts/audit_entries.html"
+    audit = True
+    time_field = "at"
+
+    def rows(self) -> QuerySet[Any]:
+        """Return all entries."""
+        return AuditEntry.objects.all()
+
+
+class Echo:
+    """A file that gives back what is written: the csv writer's target for streaming."""
+
+    def write(self, value: str) -> str:
+        """Return the line."""
+        return value
+
+
+def guarded(value: object) -> str:
+    """Return a cell's text, so that a spreadsheet never takes it for a formula."""
+    text = str(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def csv_lines(deploys: Iterable[Deploy]) -> Iterator[str]:
+    """Yield the CSV of the given deploys."""
+    writer = csv.writer(Echo())
+    heads = [_("Deploy"), _("Service"), _("Branch"), _("Kind"), _("Date"), _("User"), _("Commits"), _("Commit")]
+    yield writer.writerow([*heads, _("Status"), _("Seconds"), _("New"), _("Modified"), _("Removed"), _("Error")])
+    for deploy in deploys:
+        took = deploy.duration
+        row = [
+            deploy.pk,
+            deploy.service.repository_name,
+            deploy.branch,
+            deploy.kind,
+            deploy.created_at.isoformat(),
+            deploy.user_name,
+            len(deploy.commits),
+            deploy.commit or deploy.after,
+            deploy.state,
+            f"{took.total_seconds():.1f}" if took else "",
+            deploy.files_added,
+            deploy.files_modified,
+            deploy.files_removed,
+            deploy.error,
+        ]
+        yield writer.writerow([guarded(value) for value in row])
+
+
+class LogCSV(Log):
+    """The filtered log as CSV, newest first, streamed."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Stream at most 100,000 rows."""
+        deploys = self.found().order_by("-pk")[:CSV_ROWS].iterator(chunk_size=1000)
+        response = StreamingHttpResponse(csv_lines(deploys), content_type="text/csv; charset=utf-8")
+        response.headers["Content-Disposition"] = 'attachment; filename="deploys.csv"'
+        return response

@@ -1,0 +1,97 @@
+"""Adding, editing and deleting a service."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse, reverse_lazy
+from django.utils.translation import gettext as _
+from django.views.generic import CreateView, DeleteView, UpdateView
+
+from ftp_deploy.models import Service
+from ftp_deploy.server import core, hooks
+from ftp_deploy.server.access import services_for
+from ftp_deploy.server.forms.service import SECRETS, ServiceForm
+from ftp_deploy.server.views.base import Page
+
+
+class ServiceEditing(Page):
+    """What adding and editing share: the form, the checks afterwards, the way to Manage."""
+
+    model = Service
+    form_class = ServiceForm
+    template_name = "ftp_deploy/server/service_form.html"
+    action = ""
+    request: HttpRequest
+    object: Service
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add the hook's address, for hooks that are added by hand."""
+        service = self.object
+        url = hooks.hook_url(service, self.request) if service and service.pk else ""
+        context: dict[str, Any] = super().get_context_data(hook_url=url, **kwargs)  # type: ignore[misc]
+        return context
+
+    def form_valid(self, form: ServiceForm) -> HttpResponse:
+        """Save, write down which fields changed (never a secret's value), and have the service checked."""
+        self.object = form.save()
+        changed = [name for name in form.changed_data if name not in SECRETS or form.cleaned_data.get(name)]
+        core.record(self.request, self.action, self.object, fields=changed)
+        core.validate_later(self.object)
+        messages.success(self.request, _("Saved. The checks run now; their result appears under Status."))
+        return HttpResponseRedirect(reverse("ftpdeploy_service_manage", args=[self.object.pk]))
+
+    def form_invalid(self, form: BaseForm) -> HttpResponse:
+        """Show the form again with its errors."""
+        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
+        return response
+
+
+class AddService(ServiceEditing, CreateView[Service, ServiceForm]):
+    """Add a service."""
+
+    permission_required = "ftp_deploy.add_service"
+    action = "add service"
+
+
+class EditService(ServiceEditing, UpdateView[Service, ServiceForm]):
+    """Edit a service."""
+
+    permission_required = "ftp_deploy.change_service"
+    action = "edit service"
+
+    def get_queryset(self) -> Any:
+        """Return the services that the person sees."""
+        return services_for(self.request.user)
+
+
+class DeleteService(Page, DeleteView[Service, Any]):
+    """Delete a service with its log; the files on the server stay."""
+
+    model = Service
+    permission_required = "ftp_deploy.delete_service"
+    template_name = "ftp_deploy/server/confirm.html"
+    success_url = reverse_lazy("ftpdeploy_dashboard")
+
+    def get_queryset(self) -> Any:
+        """Return the services that the person sees."""
+        return services_for(self.request.user)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the words of the question."""
+        return super().get_context_data(
+            title=_("Delete %(name)s?") % {"name": self.object.repository_name},
+            text=_("The service and its whole log are deleted. The files on the server and the repository stay."),
+            action=self.request.path,
+            button=_("Delete service"),
+            danger=True,
+            back=reverse("ftpdeploy_service_manage", args=[self.object.pk]),
+            **kwargs,
+        )
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Write it down, then delete."""
+        core.record(self.request, "delete service", None, str(self.object))
+        messages.success(self.request, _("The service is deleted."))
+        return super().form_valid(form)
