@@ -145,14 +145,13 @@ def bench(context):
 @task
 def assets(context):
     """Fetch the dashboard's front-end files by npm into its static folder."""
-    script = ROOT / "ftp_deploy" / "server" / "assets.py"
-    run(context, sys.executable, str(script))
+    run(context, sys.executable, str(ROOT / "assets.py"))
 
 
 @task
 def screenshots(context):
     """Write a picture of each page into docs/images/, by Chromium against the real demo."""
-    python(context, "tests.screenshots", PYTHONPATH=str(ROOT))
+    python(context, "tests.server.screenshots", PYTHONPATH=str(ROOT))
 
 
 @task(

@@ -135,9 +135,9 @@ class EncryptedTextField(_TextField):
 
     def formfield(self, **kwargs: Any) -> Any:
         """Return a write-only form field; one of several lines where ``lines`` is set."""
-        label = capfirst(self.verbose_name)
         kwargs.pop("widget", None)
-        return SecretField(lines=self.lines, label=label, help_text=self.help_text, **kwargs)
+        defaults = {"label": capfirst(self.verbose_name), "help_text": self.help_text}
+        return SecretField(lines=self.lines, **{**defaults, **kwargs})
 
     def save_form_data(self, instance: models.Model, data: Any) -> None:
         """Take what the form holds; ``KEPT`` leaves the stored value as it is."""

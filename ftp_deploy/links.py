@@ -37,7 +37,7 @@ def host() -> str:
 
 def deploy_url(deploy: Deploy) -> str:
     """Return the address of a deploy's page: on the dashboard, else in the admin; empty without either."""
-    return _page(("ftpdeploy_deploy", "admin:ftp_deploy_deploy_change"), deploy.pk)
+    return _page(("ftpdeploy_deploy_detail", "admin:ftp_deploy_deploy_change"), deploy.pk)
 
 
 def service_url(service: Service) -> str:

@@ -13,7 +13,7 @@ from ftp_deploy.transports.base import Target
 
 FOLDER_SECONDS = 5.0
 FOLDER_ENTRIES = 20_000
-FORM_FIELDS = ("protocol", "host", "port", "username", "path", "certificate_authority", "fingerprint")
+FORM_FIELDS = ("protocol", "host", "username", "path", "certificate_authority", "fingerprint")
 
 
 @dataclass(slots=True)
@@ -32,11 +32,12 @@ def target_of(values: dict[str, str], stored: Service | None) -> Target:
     same = stored is not None and all(
         str(getattr(stored, name) or "") == values.get(name, "").strip() for name in SERVER_FIELDS
     )
-    secrets = {name: values.get(name, "") for name in ("password", "private_key", "passphrase")}
+    secrets: dict[str, Any] = {name: values.get(name, "") for name in ("password", "private_key", "passphrase")}
     if same and stored and not any(secrets.values()):
         secrets = {name: getattr(stored, name) for name in secrets}
+    plain: dict[str, Any] = {name: values.get(name, "").strip() for name in FORM_FIELDS}
     return Target(
-        **{name: values.get(name, "").strip() for name in FORM_FIELDS if name != "port"},
+        **plain,
         port=int(port) if port.isascii() and port.isdigit() and 0 < int(port) < 65536 else None,
         **secrets,
         verify_certificate=bool(values.get("verify_certificate")),

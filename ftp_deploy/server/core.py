@@ -1,30 +1,12 @@
-"""The doors to the rest of the app: what the dashboard asks the core to do.
-
-Views call these and nothing deeper, so that a page never holds more than the words of an action.
-"""
+"""What several views ask of the rest of the app: the audit log and the checks."""
 
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 from django.http import HttpRequest
 
+from ftp_deploy import tasks
 from ftp_deploy.models import AuditEntry, Service
-
-
-def queue() -> ModuleType:
-    """Return ``ftp_deploy.deploys.queue``: how deploys come to be."""
-    return import_module("ftp_deploy.deploys.queue")
-
-
-def restoring() -> ModuleType:
-    """Return ``ftp_deploy.deploys.restore``: restore, skip, roll back, and their previews."""
-    return import_module("ftp_deploy.deploys.restore")
-
-
-def tasks() -> ModuleType:
-    """Return ``ftp_deploy.tasks``."""
-    return import_module("ftp_deploy.tasks")
 
 
 def record(request: HttpRequest, action: str, service: Service | None = None, subject: str = "", **detail: Any) -> None:
@@ -48,5 +30,4 @@ def validate(service: Service) -> None:
 
 def validate_later(service: Service) -> None:
     """Have the checks of a service run by a worker."""
-    work = tasks()
-    work.send(work.validate, service.pk)
+    tasks.send("ftp_deploy.validate", service.pk)

@@ -26,8 +26,8 @@ class Figures:
     days: list[date]
     by_day: dict[str, list[int]] = field(default_factory=dict)
     by_hour: list[int] = field(default_factory=list)
-    by_user: list[dict[str, Any]] = field(default_factory=list)
-    by_service: list[dict[str, Any]] = field(default_factory=list)
+    by_user: list[Any] = field(default_factory=list)
+    by_service: list[Any] = field(default_factory=list)
     deploys: int = 0
     succeeded: int = 0
     failed: int = 0
@@ -113,8 +113,8 @@ def count_totals(figures: Figures, deploys: QuerySet[Deploy]) -> None:
 def count_hours(deploys: QuerySet[Deploy], zone: tzinfo) -> list[int]:
     """Return the deploys per hour of the day."""
     hours = [0] * 24
-    for hour, number in deploys.annotate(hour=ExtractHour("created_at", tzinfo=zone)).values_list("hour").annotate(
-        number=Count("pk")
+    for hour, number in (
+        deploys.annotate(hour=ExtractHour("created_at", tzinfo=zone)).values_list("hour").annotate(number=Count("pk"))
     ):
         hours[hour] = number
     return hours

@@ -58,7 +58,8 @@ urlpatterns: list[URLPattern] = [
     path("deploys/<int:pk>/log/", deploy.DeployLog.as_view(), name="ftpdeploy_deploy_log"),
     path("deploys/<int:pk>/cancel/", actions.Cancel.as_view(), name="ftpdeploy_deploy_cancel"),
     path("deploys/<int:pk>/retry/", actions.Retry.as_view(), name="ftpdeploy_deploy_retry"),
-    path("deploys/<int:pk>/confirm/", actions.ConfirmDeletes.as_view(), name="ftpdeploy_deploy_confirm"),
+    path("deploys/<int:pk>/confirm/", dialogs.ConfirmPreview.as_view(), name="ftpdeploy_deploy_confirm"),
+    path("deploys/<int:pk>/confirm/now/", actions.ConfirmDeletes.as_view(), name="ftpdeploy_deploy_confirm_now"),
     path("deploys/<int:pk>/skip/", dialogs.AskSkip.as_view(), name="ftpdeploy_deploy_skip"),
     path("deploys/<int:pk>/skip/now/", actions.Skip.as_view(), name="ftpdeploy_deploy_skip_now"),
     # The rest
@@ -70,7 +71,9 @@ urlpatterns: list[URLPattern] = [
     path("notification/add/", notifications.AddNotification.as_view(), name="ftpdeploy_notification_add"),
     path("notification/<int:pk>/edit/", notifications.EditNotification.as_view(), name="ftpdeploy_notification_edit"),
     path(
-        "notification/<int:pk>/delete/", notifications.DeleteNotification.as_view(), name="ftpdeploy_notification_delete"
+        "notification/<int:pk>/delete/",
+        notifications.DeleteNotification.as_view(),
+        name="ftpdeploy_notification_delete",
     ),
     path("notification/<int:pk>/test/", notifications.SendTest.as_view(), name="ftpdeploy_notification_test"),
     path("account/", accounts.Accounts.as_view(), name="ftpdeploy_accounts"),

@@ -3,30 +3,28 @@
 from typing import Any
 
 from django import forms
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from ftp_deploy.forms import SecretsFormMixin
 from ftp_deploy.models import Account
 
 
-class AccountForm(forms.ModelForm[Account]):
+class AccountForm(SecretsFormMixin, forms.ModelForm):
     """Adds or edits an account; the token is write-only."""
-
-    token = forms.CharField(
-        label=_("Token"),
-        required=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False),
-        help_text=_("It must be allowed to read repositories and to manage their webhooks."),
-    )
 
     class Meta:
         model = Account
-        fields = ["name", "provider", "username", "url"]
-        help_texts = {"name": _("How you call it, such as the client’s name.")}
+        fields = ["name", "provider", "username", "token", "url"]
+        help_texts = {
+            "name": _("How you call it, such as the client’s name."),
+            "token": _("It must be allowed to read repositories and to manage their webhooks."),
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if self.has_stored:
-            self.fields["token"].widget.attrs["placeholder"] = _("stored; leave empty to keep it")
+        for field in self.fields.values():
+            field.label = capfirst(field.label)
         if self.instance.pk:
             self.fields["provider"].disabled = True
 
@@ -41,10 +39,3 @@ class AccountForm(forms.ModelForm[Account]):
         if self.has_stored and "url" in self.changed_data and not cleaned.get("token"):
             self.add_error("token", _("The address changed: enter the token again."))
         return cleaned
-
-    def save(self, commit: bool = True) -> Account:
-        """Save, with the token where one was entered."""
-        if self.cleaned_data.get("token"):
-            self.instance.token = self.cleaned_data["token"]
-        account: Account = super().save(commit)
-        return account

@@ -6,31 +6,15 @@ from django import forms
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
+from ftp_deploy.forms import SecretsFormMixin
 from ftp_deploy.models import Service
 
-SECRETS = ("password", "private_key", "passphrase", "after_urls")
 SERVER_FIELDS = ("protocol", "host", "port", "username")
 """Where the stored password goes: when one of these changes, it has to be entered again."""
 
-def secret_field(label: Any, help_text: Any = "", *, lines: int = 0) -> forms.CharField:
-    """Return a field for a secret: what is stored is never put into the page."""
-    widget: forms.Widget
-    if lines:
-        widget = forms.Textarea(attrs={"rows": lines, "autocomplete": "off", "spellcheck": "false"})
-    else:
-        widget = forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=False)
-    return forms.CharField(label=label, required=False, widget=widget, help_text=help_text, strip=bool(lines))
 
-
-class ServiceForm(forms.ModelForm[Service]):
+class ServiceForm(SecretsFormMixin, forms.ModelForm):
     """Adds or edits a service."""
-
-    password = secret_field(_("Password"))
-    private_key = secret_field(_("Private key"), _("For SFTP: an OpenSSH private key."), lines=4)
-    passphrase = secret_field(_("Passphrase of the key"))
-    after_urls = secret_field(
-        _("Addresses to call after a deploy"), _("One URL a line, such as a cache purge."), lines=2
-    )
 
     class Meta:
         model = Service
@@ -39,6 +23,9 @@ class ServiceForm(forms.ModelForm[Service]):
             "host",
             "port",
             "username",
+            "password",
+            "private_key",
+            "passphrase",
             "path",
             "verify_certificate",
             "certificate_authority",
@@ -64,6 +51,7 @@ class ServiceForm(forms.ModelForm[Service]):
             "site_url",
             "health_check",
             "roll_back_unhealthy",
+            "after_urls",
             "secret_key",
             "signature_required",
         ]
@@ -93,9 +81,6 @@ class ServiceForm(forms.ModelForm[Service]):
         self.fields["repository_name"].required = False
         self.fields["secret_key"].widget.attrs["readonly"] = True
         self.fields["secret_key"].disabled = True
-        for name in SECRETS:
-            if self.has_stored(name):
-                self.fields[name].widget.attrs["placeholder"] = _("stored; leave empty to keep it")
         for field in self.fields.values():
             field.label = capfirst(field.label)
 
@@ -116,11 +101,3 @@ class ServiceForm(forms.ModelForm[Service]):
         if slug and not cleaned.get("repository_name"):
             cleaned["repository_name"] = slug.rstrip("/").rpartition("/")[2].removesuffix(".git") or slug
         return cleaned
-
-    def save(self, commit: bool = True) -> Service:
-        """Save, with those secrets that were entered."""
-        for name in SECRETS:
-            if self.cleaned_data.get(name):
-                setattr(self.instance, name, self.cleaned_data[name])
-        service: Service = super().save(commit)
-        return service

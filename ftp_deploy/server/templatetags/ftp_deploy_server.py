@@ -74,7 +74,7 @@ def forge_icon(provider: str) -> SafeString:
 def when(moment: datetime | None) -> SafeString:
     """Tell a time as people do, with the exact time on hover. A script keeps it fresh."""
     if moment is None:
-        return mark_safe('<span class="text-body-secondary">–</span>')  # noqa: S308
+        return mark_safe('<span class="text-body-secondary">–</span>')
     local = timezone.localtime(moment)
     exact = f"{date_format(local, 'DATETIME_FORMAT')} {local:%Z}"
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, ago(moment))

@@ -4,13 +4,12 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Count, ProtectedError
-from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.generic import CreateView, DeleteView, ListView, UpdateView
+from django.views.generic import DeleteView, ListView, UpdateView
 
 from ftp_deploy.conf import conf
 from ftp_deploy.exceptions import FTPDeployError
@@ -24,7 +23,7 @@ from ftp_deploy.server.views.actions import refusal
 from ftp_deploy.server.views.base import Page
 
 
-class Accounts(Page, ListView[Account]):
+class Accounts(Page, ListView):
     """All accounts, and those from the project's settings."""
 
     permission_required = "ftp_deploy.view_account"
@@ -45,34 +44,32 @@ class Accounts(Page, ListView[Account]):
         return super().get_context_data(in_settings=in_settings, **kwargs)
 
 
-class AccountEditing(Page):
-    """What adding and editing share."""
+class EditAccount(Page, UpdateView):
+    """Edit an account."""
 
     model = Account
     form_class = AccountForm
     template_name = "ftp_deploy/server/account_form.html"
-    action = ""
+    permission_required = "ftp_deploy.change_account"
+    action = "edit account"
 
-    def form_valid(self, form: BaseForm) -> HttpResponse:
+    def form_valid(self, form: Any) -> HttpResponse:
         """Save and write it down; the token's value is never part of that."""
-        account = form.save()  # type: ignore[attr-defined]
+        account = form.save()
         core.record(self.request, self.action, None, str(account))
         messages.success(self.request, _("Saved."))
         return HttpResponseRedirect(reverse("ftpdeploy_accounts"))
 
 
-class AddAccount(AccountEditing, CreateView[Account, AccountForm]):
+class AddAccount(EditAccount):
     """Add an account."""
 
     permission_required = "ftp_deploy.add_account"
     action = "add account"
 
-
-class EditAccount(AccountEditing, UpdateView[Account, AccountForm]):
-    """Edit an account."""
-
-    permission_required = "ftp_deploy.change_account"
-    action = "edit account"
+    def get_object(self, queryset: Any = None) -> Any:
+        """Return nothing: the form starts empty."""
+        return None
 
 
 class TryAccount(Page):
@@ -94,7 +91,7 @@ class TryAccount(Page):
         return redirect("ftpdeploy_accounts")
 
 
-class DeleteAccount(Page, DeleteView[Account, Any]):
+class DeleteAccount(Page, DeleteView):
     """Delete an account that no service uses."""
 
     model = Account

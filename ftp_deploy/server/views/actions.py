@@ -1,4 +1,4 @@
-"""What people do to a service or a deploy with one click: all of it POST, each with its permission, each written down."""
+"""What people do to a service or a deploy with one click: POST, with its permission, written down."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +10,8 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
+from ftp_deploy.deploys import queue
+from ftp_deploy.deploys import restore as restoring
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.models.service import new_secret_key
@@ -67,7 +69,7 @@ class DeployNow(ServiceAction):
     def act(self, service: Service) -> str:
         """Queue it."""
         self.full = self.request.POST.get("full") == "1"
-        self.deploy = core.queue().deploy_now(service, self.request.user, full=self.full)
+        self.deploy = queue.deploy_now(service, self.request.user, full=self.full)
         return _("The full deploy is on its way.") if self.full else _("The deploy is on its way.")
 
     def detail(self) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class Restore(ServiceAction):
 
     def act(self, service: Service) -> str:
         """Queue it."""
-        self.deploy = core.restoring().restore(service, self.request.user)
+        self.deploy = restoring.restore(service, self.request.user)
         return _("The restore is on its way.")
 
     def detail(self) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class RollBack(Restore):
     def act(self, service: Service) -> str:
         """Queue it."""
         self.commit = self.request.POST.get("commit", "")
-        self.deploy = core.restoring().roll_back(service, self.commit, self.request.user)
+        self.deploy = restoring.roll_back(service, self.commit, self.request.user)
         return _("The roll back is on its way.")
 
 
@@ -183,7 +185,7 @@ class Cancel(DeployAction):
 
     def act(self, service: Service) -> str:
         """Ask the worker to stop."""
-        core.queue().cancel(self.deploy, self.request.user)
+        queue.cancel(self.deploy, self.request.user)
         return _("The deploy is being cancelled.")
 
 
@@ -195,7 +197,7 @@ class Skip(DeployAction):
 
     def act(self, service: Service) -> str:
         """Skip it."""
-        core.restoring().skip(self.deploy, self.request.user)
+        restoring.skip(self.deploy, self.request.user)
         return _("The deploy is skipped.")
 
 
@@ -207,7 +209,7 @@ class Retry(DeployAction):
 
     def act(self, service: Service) -> str:
         """Queue it again."""
-        self.deploy = core.queue().retry(self.deploy, self.request.user)
+        self.deploy = queue.retry(self.deploy, self.request.user)
         return _("The deploy is on its way again.")
 
 
@@ -218,5 +220,5 @@ class ConfirmDeletes(Retry):
 
     def act(self, service: Service) -> str:
         """Queue it again, this time with its deletes allowed."""
-        self.deploy = core.queue().confirm_deletes(self.deploy, self.request.user)
+        self.deploy = queue.confirm_deletes(self.deploy, self.request.user)
         return _("The deletes are confirmed; the deploy is on its way.")

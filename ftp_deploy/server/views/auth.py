@@ -1,5 +1,7 @@
 """Login, logout, password change: Django's own views in the dashboard's clothes."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth import views as auth
 from django.contrib.auth.decorators import login_not_required
@@ -16,14 +18,14 @@ class Login(Framed, auth.LoginView):
     """The login page."""
 
     template_name = "ftp_deploy/server/auth/login.html"
-    next_page = reverse_lazy("ftpdeploy_dashboard")
+    next_page: Any = reverse_lazy("ftpdeploy_dashboard")
 
 
 @method_decorator(login_not_required, name="dispatch")
-class Logout(Framed, auth.LogoutView):
+class Logout(Framed, auth.LogoutView):  # type: ignore[misc]
     """Log out; POST only."""
 
-    next_page = reverse_lazy("ftpdeploy_login")
+    next_page: Any = reverse_lazy("ftpdeploy_login")
 
 
 class PasswordChange(Page, auth.PasswordChangeView):
@@ -37,7 +39,7 @@ class PasswordChange(Page, auth.PasswordChangeView):
         """Everybody may change their own password."""
         return True
 
-    def form_valid(self, form: object) -> HttpResponse:
+    def form_valid(self, form: Any) -> HttpResponse:
         """Say that it worked."""
         messages.success(self.request, _("Your password is changed."))
         response: HttpResponse = super().form_valid(form)

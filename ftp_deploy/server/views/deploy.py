@@ -42,7 +42,7 @@ def step_labels() -> dict[str, str]:
         Deploy.Phase.PLANNING: _("Planned"),
         Deploy.Phase.UPLOADING: _("Uploaded"),
         Deploy.Phase.SWITCHING: _("Switched"),
-        Deploy.Phase.FINISHING: _("Finished"),
+        Deploy.Phase.FINISHING: _("Notified"),
     }
 
 
@@ -69,7 +69,12 @@ def steps_of(deploy: Deploy) -> list[Step]:
 def fingerprint(deploy: Deploy) -> str:
     """Return the version of what the page shows, progress and log left out."""
     return live.version(
-        deploy.state, deploy.phase, deploy.attempts, deploy.cancel_requested, str(deploy.finished_at), deploy.files_total
+        deploy.state,
+        deploy.phase,
+        deploy.attempts,
+        deploy.cancel_requested,
+        str(deploy.finished_at),
+        deploy.files_total,
     )
 
 
@@ -139,7 +144,9 @@ class DeployLive(Page):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer with what is new."""
         deploy = get_object_or_404(
-            Deploy.objects.defer("payload", "commits", "warnings", "error"), pk=pk, service__in=services_for(request.user)
+            Deploy.objects.defer("payload", "commits", "warnings", "error"),
+            pk=pk,
+            service__in=services_for(request.user),
         )
         asked = request.GET.get("after", "0")
         after = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else 0
@@ -177,4 +184,3 @@ def log_text(deploy: int) -> Iterator[str]:
     lines = LogLine.objects.filter(deploy=deploy).order_by("pk").values_list("at", "level", "text")
     for at, level, text in lines.iterator(chunk_size=2000):
         yield f"{at:%Y-%m-%dT%H:%M:%S.%f}Z {level.upper():7} {text}\n"
-

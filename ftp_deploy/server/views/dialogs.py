@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from ftp_deploy.deploys import restore as restoring
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Deploy, Notification, Service
 from ftp_deploy.server import core
@@ -112,9 +113,21 @@ class Preview(Question):
             context["preview"] = preview
             context["lists"] = [
                 (_("New files"), "file-earmark-plus", "good", preview.added[:FILES_SHOWN], len(preview.added)),
-                (_("Modified files"), "file-earmark-diff", "running", preview.modified[:FILES_SHOWN], len(preview.modified)),
+                (
+                    _("Modified files"),
+                    "file-earmark-diff",
+                    "running",
+                    preview.modified[:FILES_SHOWN],
+                    len(preview.modified),
+                ),
                 (_("Removed files"), "file-earmark-minus", "bad", preview.removed[:FILES_SHOWN], len(preview.removed)),
-                (_("Left out, because it was skipped"), "skip-forward-fill", "warn", preview.left_out[:FILES_SHOWN], len(preview.left_out)),
+                (
+                    _("Left out, because it was skipped"),
+                    "skip-forward-fill",
+                    "warn",
+                    preview.left_out[:FILES_SHOWN],
+                    len(preview.left_out),
+                ),
             ]
         return super().get_context_data(**context, **self.words(service), **kwargs)
 
@@ -134,7 +147,7 @@ class RestorePreview(Preview):
 
     def preview(self, service: Service) -> Any:
         """Return what the restore would do."""
-        return core.restoring().preview_restore(service)
+        return restoring.preview_restore(service)
 
 
 class FullPreview(Preview):
@@ -151,7 +164,31 @@ class FullPreview(Preview):
 
     def preview(self, service: Service) -> Any:
         """Return what the full deploy would do."""
-        return core.restoring().preview_full(service)
+        return restoring.preview_full(service)
+
+
+class ConfirmPreview(Preview):
+    """Before a deploy goes on that stopped at the delete limit."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Find the deploy; the preview is that of its service."""
+        services = services_for(self.request.user)
+        self.deploy = get_object_or_404(Deploy, pk=self.kwargs["pk"], service__in=services)
+        self.kwargs["pk"] = self.deploy.service_id
+        return super().get_context_data(**kwargs)
+
+    def words(self, service: Service) -> dict[str, Any]:
+        """Return the words of the confirmation."""
+        return {
+            "title": _("Confirm the deletes"),
+            "action": reverse("ftpdeploy_deploy_confirm_now", args=[self.deploy.pk]),
+            "button": _("Deploy, and delete these files"),
+            "danger": True,
+        }
+
+    def preview(self, service: Service) -> Any:
+        """Return what the deploy would do."""
+        return restoring.preview(service, self.deploy.after)
 
 
 class RollBackPreview(Preview):
@@ -169,7 +206,7 @@ class RollBackPreview(Preview):
 
     def preview(self, service: Service) -> Any:
         """Return what the roll back would do."""
-        return core.restoring().preview_rollback(service, self.kwargs["commit"])
+        return restoring.preview_rollback(service, self.kwargs["commit"])
 
 
 class NotificationCard(Page, TemplateView):

@@ -56,7 +56,10 @@ class Entries(Page, TemplateView):
 
     def filters(self) -> dict[str, str]:
         """Return what the person asked for."""
-        return {name: self.request.GET.get(name, "").strip() for name in ("service", "text", "user", "since", "until", "fails")}
+        return {
+            name: self.request.GET.get(name, "").strip()
+            for name in ("service", "text", "user", "since", "until", "fails")
+        }
 
     def rows(self) -> QuerySet[Any]:
         """Return all rows that the person may see."""
@@ -111,9 +114,7 @@ class Entries(Page, TemplateView):
             filtered=any(filters.values()),
             entries_template=self.entries_template,
             audit=self.audit,
-            chosen_service=services_for(self.request.user).filter(pk=number(filters["service"])).first()
-            if number(filters["service"])
-            else None,
+            chosen_service=services_for(self.request.user).filter(pk=number(filters["service"]) or 0).first(),
             known_users=self.known_users(),
             **kwargs,
         )

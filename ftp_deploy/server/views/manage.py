@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.generic import TemplateView
 
+from ftp_deploy.deploys.restore import restorable
 from ftp_deploy.models import Deploy, Service, ServiceManifest
 from ftp_deploy.server import live
 from ftp_deploy.server.access import services_for
@@ -71,9 +72,17 @@ def timings(service: Service) -> tuple[list[Bar], timedelta | None]:
         .order_by("-pk")
         .values_list("state", "started_at", "finished_at")[:CHARTED]
     )
-    spans = [(state, finished - started) for state, started, finished in reversed(found)]
+    spans = [(state, finished - started) for state, started, finished in reversed(found) if started and finished]
     good = [span.total_seconds() for state, span in spans if state == Deploy.State.SUCCEEDED]
     return bars_of(spans), timedelta(seconds=statistics.median(good)) if good else None
+
+
+def hook_state(service: Service) -> str:
+    """Return what the last check said of the hook: ok, failed, or empty where it was not asked."""
+    for check in service.checks:
+        if check.get("name") == "hook":
+            return str(check.get("state", ""))
+    return ""
 
 
 def fingerprint(service: Service) -> str:
@@ -82,7 +91,9 @@ def fingerprint(service: Service) -> str:
     states = list(
         Deploy.objects.filter(service=service).order_by("-pk").values_list("pk", "state", "cancel_requested")[:RECENT]
     )
-    return live.version(newest, states, service.status, str(service.checked_at), service.enabled, counts_of([service.pk]))
+    return live.version(
+        newest, states, service.status, str(service.checked_at), service.enabled, counts_of([service.pk])
+    )
 
 
 class Manage(Page, TemplateView):
@@ -95,7 +106,7 @@ class Manage(Page, TemplateView):
         services = services_for(self.request.user).select_related("notification", "account")
         service = get_object_or_404(services, pk=self.kwargs["pk"])
         recent = list(Deploy.objects.filter(service=service).only(*LISTED).order_by("-pk")[:RECENT])
-        failed = Deploy.objects.filter(service=service).failed().only(*LISTED).in_order()
+        failed_rows = list(restorable(service).only(*LISTED)[:RESTORE_SHOWN])
         running = current_deploys([service.pk]).get(service.pk)
         bars, median = timings(service)
         return super().get_context_data(
@@ -103,9 +114,11 @@ class Manage(Page, TemplateView):
             row=Row(service, recent[0] if recent else None, counts=counts_of([service.pk])[service.pk]),
             recent=recent,
             last=recent[0] if recent else None,
-            failed=list(failed[:RESTORE_SHOWN]),
+            failed=failed_rows,
             current=running[0] if running else None,
             progress=progress_of(*running) if running else None,
+            restorable={deploy.pk for deploy in failed_rows},
+            hook_state=hook_state(service),
             bars=bars,
             median=median,
             manifest=ServiceManifest.objects.filter(service=service).defer("data").first(),

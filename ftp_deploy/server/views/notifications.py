@@ -11,15 +11,18 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.generic import CreateView, DeleteView, ListView, UpdateView
+from django.views.generic import DeleteView, ListView, UpdateView
 
+from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Notification
+from ftp_deploy.notifications import sets
 from ftp_deploy.server import core
 from ftp_deploy.server.forms.notification import AddressFormSet, NotificationForm
+from ftp_deploy.server.views.actions import refusal
 from ftp_deploy.server.views.base import Page
 
 
-class Notifications(Page, ListView[Notification]):
+class Notifications(Page, ListView):
     """All sets."""
 
     permission_required = "ftp_deploy.view_notification"
@@ -31,15 +34,15 @@ class Notifications(Page, ListView[Notification]):
         return Notification.objects.annotate(users=Count("services")).prefetch_related("addresses").order_by("name")
 
 
-class NotificationEditing(Page):
-    """What adding and editing share: the set and its table of addresses are saved together."""
+class EditNotification(Page, UpdateView):
+    """Edit a set: it and its table of addresses are saved together."""
 
     model = Notification
     form_class = NotificationForm
     template_name = "ftp_deploy/server/notification_form.html"
     success_url = reverse_lazy("ftpdeploy_notifications")
-    action = ""
-    object: Notification | None
+    permission_required = "ftp_deploy.change_notification"
+    action = "edit notification"
 
     def addresses(self) -> Any:
         """Return the table of addresses, filled from the request."""
@@ -49,15 +52,13 @@ class NotificationEditing(Page):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the table."""
         kwargs.setdefault("addresses", self.addresses())
-        context: dict[str, Any] = super().get_context_data(**kwargs)  # type: ignore[misc]
-        return context
+        return super().get_context_data(**kwargs)
 
-    def form_valid(self, form: NotificationForm) -> HttpResponse:
+    def form_valid(self, form: Any) -> HttpResponse:
         """Save both, or show both again."""
         addresses = self.addresses()
         if not addresses.is_valid():
-            response: HttpResponse = self.render_to_response(self.get_context_data(form=form, addresses=addresses))  # type: ignore[attr-defined]
-            return response
+            return self.render_to_response(self.get_context_data(form=form, addresses=addresses))
         with transaction.atomic():
             self.object = addresses.instance = form.save()
             addresses.save()
@@ -66,21 +67,18 @@ class NotificationEditing(Page):
         return HttpResponseRedirect(str(self.success_url))
 
 
-class AddNotification(NotificationEditing, CreateView[Notification, NotificationForm]):
+class AddNotification(EditNotification):
     """Add a set."""
 
     permission_required = "ftp_deploy.add_notification"
     action = "add notification"
 
-
-class EditNotification(NotificationEditing, UpdateView[Notification, NotificationForm]):
-    """Edit a set."""
-
-    permission_required = "ftp_deploy.change_notification"
-    action = "edit notification"
+    def get_object(self, queryset: Any = None) -> Any:
+        """Return nothing: the form starts empty."""
+        return None
 
 
-class DeleteNotification(Page, DeleteView[Notification, Any]):
+class DeleteNotification(Page, DeleteView):
     """Delete a set; services that use it then tell nobody."""
 
     model = Notification
@@ -92,7 +90,9 @@ class DeleteNotification(Page, DeleteView[Notification, Any]):
         """Return the words of the question."""
         users = self.object.services.count()
         told = ngettext(
-            "%(number)s service uses it and will tell nobody.", "%(number)s services use it and will tell nobody.", users
+            "%(number)s service uses it and will tell nobody.",
+            "%(number)s services use it and will tell nobody.",
+            users,
         )
         return super().get_context_data(
             title=_("Delete %(name)s?") % {"name": self.object.name},
@@ -112,26 +112,32 @@ class DeleteNotification(Page, DeleteView[Notification, Any]):
 
 
 class SendTest(Page):
-    """Send a test mail to the addresses of a set."""
+    """Send a test to the addresses, the channels and the webhook of a set."""
 
     http_method_names = ["post"]
     permission_required = "ftp_deploy.change_notification"
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Send it and say to whom, or what the mail server said."""
+        """Send it and say to whom, or who did not take it."""
         notification = get_object_or_404(Notification, pk=pk)
-        to = list(notification.addresses.values_list("email", flat=True))
-        if not to:
-            messages.error(request, _("This set has no addresses to send a test to."))
-            return redirect("ftpdeploy_notifications")
-        subject = _("FTP Deploy: test of “%(name)s”") % {"name": notification.name}
-        text = _("This is a test. Deploys of the services that use this set are told to this address.")
         try:
-            for address in to:
-                send_mail(subject, text, None, [address])
+            told = self.send(notification)
+        except FTPDeployError as error:
+            messages.error(request, refusal(error))
         except OSError as error:  # smtplib's errors are OSErrors
             messages.error(request, _("The mail server refused: %(reply)s") % {"reply": error})
         else:
             core.record(request, "send test", None, str(notification))
-            messages.success(request, _("A test went to %(addresses)s.") % {"addresses": ", ".join(to)})
+            messages.success(request, _("A test went to %(names)s.") % {"names": ", ".join(told)})
         return redirect("ftpdeploy_notifications")
+
+    def send(self, notification: Notification) -> list[str]:
+        """Send it; return who was told. Raises ``FTPDeployError`` or what the mail backend raises."""
+        told = list(notification.addresses.values_list("email", flat=True))
+        subject = _("FTP Deploy: test of “%(name)s”") % {"name": notification.name}
+        text = _("This is a test. Deploys of the services that use this set are told to this address.")
+        for address in told:
+            send_mail(subject, text, None, [address])
+        if notification.channels or notification.webhook_url or not told:
+            told += sets.send_test(notification)
+        return told

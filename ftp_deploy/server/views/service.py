@@ -3,70 +3,58 @@
 from typing import Any
 
 from django.contrib import messages
-from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext as _
-from django.views.generic import CreateView, DeleteView, UpdateView
+from django.views.generic import DeleteView, UpdateView
 
 from ftp_deploy.models import Service
 from ftp_deploy.server import core, hooks
 from ftp_deploy.server.access import services_for
-from ftp_deploy.server.forms.service import SECRETS, ServiceForm
+from ftp_deploy.server.forms.service import ServiceForm
 from ftp_deploy.server.views.base import Page
 
 
-class ServiceEditing(Page):
-    """What adding and editing share: the form, the checks afterwards, the way to Manage."""
+class EditService(Page, UpdateView):
+    """Edit a service: the form, the checks afterwards, the way to Manage."""
 
     model = Service
     form_class = ServiceForm
     template_name = "ftp_deploy/server/service_form.html"
-    action = ""
-    request: HttpRequest
-    object: Service
+    permission_required = "ftp_deploy.change_service"
+    action = "edit service"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the hook's address, for hooks that are added by hand."""
         service = self.object
         url = hooks.hook_url(service, self.request) if service and service.pk else ""
-        context: dict[str, Any] = super().get_context_data(hook_url=url, **kwargs)  # type: ignore[misc]
-        return context
-
-    def form_valid(self, form: ServiceForm) -> HttpResponse:
-        """Save, write down which fields changed (never a secret's value), and have the service checked."""
-        self.object = form.save()
-        changed = [name for name in form.changed_data if name not in SECRETS or form.cleaned_data.get(name)]
-        core.record(self.request, self.action, self.object, fields=changed)
-        core.validate_later(self.object)
-        messages.success(self.request, _("Saved. The checks run now; their result appears under Status."))
-        return HttpResponseRedirect(reverse("ftpdeploy_service_manage", args=[self.object.pk]))
-
-    def form_invalid(self, form: BaseForm) -> HttpResponse:
-        """Show the form again with its errors."""
-        response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
-        return response
-
-
-class AddService(ServiceEditing, CreateView[Service, ServiceForm]):
-    """Add a service."""
-
-    permission_required = "ftp_deploy.add_service"
-    action = "add service"
-
-
-class EditService(ServiceEditing, UpdateView[Service, ServiceForm]):
-    """Edit a service."""
-
-    permission_required = "ftp_deploy.change_service"
-    action = "edit service"
+        return super().get_context_data(hook_url=url, **kwargs)
 
     def get_queryset(self) -> Any:
         """Return the services that the person sees."""
         return services_for(self.request.user)
 
+    def form_valid(self, form: Any) -> HttpResponse:
+        """Save, write down which fields changed (never a secret's value), and have the service checked."""
+        self.object = form.save()
+        core.record(self.request, self.action, self.object, fields=form.changed_data)
+        core.validate_later(self.object)
+        messages.success(self.request, _("Saved. The checks run now; their result appears under Status."))
+        return HttpResponseRedirect(reverse("ftpdeploy_service_manage", args=[self.object.pk]))
 
-class DeleteService(Page, DeleteView[Service, Any]):
+
+class AddService(EditService):
+    """Add a service."""
+
+    permission_required = "ftp_deploy.add_service"
+    action = "add service"
+
+    def get_object(self, queryset: Any = None) -> Any:
+        """Return nothing: the form starts empty."""
+        return None
+
+
+class DeleteService(Page, DeleteView):
     """Delete a service with its log; the files on the server stay."""
 
     model = Service

@@ -1,4 +1,4 @@
-"""What the service form asks for while it is filled in: repositories, branches, a connection test, folders, excludes."""
+"""What the service form asks while it is filled in: repositories, branches, a connection, folders, excludes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ import pathspec
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.utils.decorators import method_decorator
 
 from ftp_deploy.conf import conf
 from ftp_deploy.exceptions import ConfigurationError, FTPDeployError

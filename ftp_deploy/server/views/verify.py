@@ -1,0 +1,43 @@
+"""Verify: does the server still hold what we put there?"""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.generic import TemplateView
+
+from ftp_deploy.exceptions import FTPDeployError
+from ftp_deploy.server import core, verification
+from ftp_deploy.server.views.base import Page
+from ftp_deploy.server.views.dialogs import service_of
+
+SHOWN = 500
+
+
+class Verify(Page, TemplateView):
+    """Asks the server for the size of each file of the manifest."""
+
+    permission_required = "ftp_deploy.deploy_service"
+    template_name = "ftp_deploy/server/verify.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the service."""
+        return super().get_context_data(service=service_of(self.request, self.kwargs["pk"]), **kwargs)
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask, and show what differs."""
+        service = service_of(request, pk)
+        context: dict[str, Any] = {"service": service}
+        try:
+            report = verification.compare(service)
+        except FTPDeployError as error:
+            context["error"] = error
+        else:
+            core.record(request, "verify", service, differing=len(report.missing) + len(report.different))
+            context["report"] = report
+            context["lists"] = [
+                (_("Missing on the server"), "bad", report.missing[:SHOWN], len(report.missing)),
+                (_("Another size on the server"), "warn", report.different[:SHOWN], len(report.different)),
+            ]
+        return render(request, self.template_name, context)

@@ -1,0 +1,158 @@
+"""Every page answers, within few queries, with the security headers, and only to those who may."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
+from django.urls import reverse
+
+from ftp_deploy.models import Account, Deploy, Notification, Service
+from ftp_deploy.server import urls
+from tests.server import sample
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def empty_cache():
+    cache.clear()
+
+
+QUERIES = 15
+OPEN = {"ftpdeploy_login", "ftpdeploy_logout"}
+
+
+@pytest.fixture
+def services():
+    return sample.fill(days=8)
+
+
+@pytest.fixture
+def mira(client):
+    client.force_login(sample.add_admin())
+    return client
+
+
+def pages() -> dict[str, list]:
+    service = Service.objects.get(repository_name="law-office-reiter")
+    running = Deploy.objects.get(state="running")
+    failed = Deploy.objects.failed().first()
+    notification = Notification.objects.first()
+    account = Account.objects.first()
+    arguments = {"service": service.pk, "deploy": failed.pk, "notification": notification.pk, "account": account.pk}
+    found = {}
+    for pattern in urls.urlpatterns:
+        kinds = re.findall(r"<(\w+):(\w+)>", str(pattern.pattern))
+        room = pattern.name.split("_")[1]
+        values = [arguments.get(room.rstrip("s"))] if kinds else []
+        if len(kinds) > 1:
+            values.append("a" * 40)
+        found[pattern.name] = values
+    found["ftpdeploy_deploy_live"] = [running.pk]
+    return found
+
+
+def readable() -> list[str]:
+    """Names of the pages that answer a GET without a server or a forge."""
+    asking = {"restore", "full", "rollback", "source", "check", "hook", "deploy", "now", "try", "test", "logout"}
+    asking |= {"cancel", "retry", "confirm", "browse", "preview", "connection"}
+    return [p.name for p in urls.urlpatterns if p.name.split("_")[-1] not in asking and "source" not in p.name]
+
+
+def test_every_page_answers_within_few_queries(mira, services, django_assert_max_num_queries):
+    for name in readable():
+        url = reverse(name, args=pages()[name])
+        with django_assert_max_num_queries(QUERIES, info=name):
+            response = mira.get(url)
+        assert response.status_code == 200, name
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'self'")
+        if not response.streaming:
+            check_source(name, response.content.decode())
+
+
+def check_source(name: str, text: str) -> None:
+    assert len(text) < 100_000, name
+    assert " style=" not in text, name
+    assert not re.search(r"<script(?![^>]*(src=|application/json))", text), name
+    assert "sample-password" not in text, name
+    assert "sample-token" not in text, name
+
+
+def test_strangers_are_sent_to_the_login(client, services):
+    addresses = pages()
+    for name in set(addresses) - OPEN:
+        for method in ("get", "post"):
+            response = getattr(client, method)(reverse(name, args=addresses[name]))
+            assert response.status_code == 302, (name, method)
+            assert response.url.startswith(reverse("ftpdeploy_login")), (name, method)
+
+
+def test_people_without_permission_are_refused(client, services):
+    client.force_login(User.objects.create_user("nobody"))
+    addresses = pages()
+    for name in set(addresses) - OPEN - {"ftpdeploy_password_change"}:
+        assert client.get(reverse(name, args=addresses[name])).status_code == 403, name
+        assert client.post(reverse(name, args=addresses[name])).status_code == 403, name
+
+
+def test_a_viewer_sees_but_cannot_act(client, services):
+    viewer = User.objects.create_user("viewer")
+    viewer.user_permissions.add(Permission.objects.get(codename="view_service"))
+    client.force_login(viewer)
+    page = client.get(reverse("ftpdeploy_service_manage", args=[services[4].pk])).content.decode()
+    assert "Deploy now" not in page
+    assert "Skip" not in page.split("<main")[1].replace("Skipped", "")
+    before = Deploy.objects.count()
+    for name in ("deploy", "restore_now", "check", "hook", "keys_now", "rollback_now"):
+        assert client.post(reverse(f"ftpdeploy_service_{name}", args=[services[4].pk])).status_code == 403
+    assert Deploy.objects.count() == before
+
+
+def test_actions_refuse_get(mira, services):
+    assert mira.get(reverse("ftpdeploy_service_deploy", args=[services[0].pk])).status_code == 405
+    assert mira.get(reverse("ftpdeploy_service_restore_now", args=[services[0].pk])).status_code == 405
+
+
+def test_failing_services_come_first_then_the_last_active(mira, services):
+    page = mira.get(reverse("ftpdeploy_dashboard")).content.decode()
+    order = re.findall(r'id="service-(\d+)"', page)
+    names = [Service.objects.get(pk=pk).repository_name for pk in order]
+    assert set(names[:2]) == {"law-office-reiter", "festival-2026"}
+    assert names[2] == "northwind-shop"
+    assert names[-1] == "documentation"
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("text=harbour", {"harbour-bakery"}),
+        ("text=museum+production", set()),
+        ("state=failing", {"law-office-reiter", "festival-2026"}),
+        ("state=running", {"northwind-shop"}),
+        ("state=unchecked", {"documentation"}),
+        ("provider=gitea", {"choir-website"}),
+    ],
+)
+def test_the_dashboard_is_filtered(mira, services, query, names):
+    page = mira.get(reverse("ftpdeploy_dashboard") + "?" + query).content.decode()
+    found = {Service.objects.get(pk=pk).repository_name for pk in re.findall(r'id="service-(\d+)"', page)}
+    assert found == names
+
+
+def test_a_newcomer_is_led_to_the_first_deploy(mira):
+    page = mira.get(reverse("ftpdeploy_dashboard")).content.decode()
+    assert reverse("ftpdeploy_account_add") in page
+    assert reverse("ftpdeploy_service_add") in page
+    for name in ("log", "audit", "statistics", "notifications", "accounts"):
+        assert 'class="empty"' in mira.get(reverse(f"ftpdeploy_{name}")).content.decode()
+
+
+def test_times_are_those_of_the_viewer(mira, services):
+    deploy = Deploy.objects.filter(state="succeeded").first()
+    Deploy.objects.filter(pk=deploy.pk).update(created_at="2026-01-15T23:30:00Z")
+    url = reverse("ftpdeploy_deploy_detail", args=[deploy.pk])
+    mira.cookies["ftpdeploy_zone"] = "Asia/Tokyo"
+    assert "Jan. 16, 2026, 8:30 a.m. JST" in mira.get(url).content.decode()
+    mira.cookies["ftpdeploy_zone"] = "../../etc/passwd"
+    assert "Jan. 15, 2026, 11:30 p.m. UTC" in mira.get(url).content.decode()
