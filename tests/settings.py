@@ -53,6 +53,10 @@ DATABASES = {
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
     }
 }
+if os.environ.get("TEST_DATABASE_URL"):  # the same tests on another database
+    from tests.projects.databases import database
+
+    DATABASES = {"default": database(os.environ["TEST_DATABASE_URL"])}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STATIC_URL = "/static/"
 SITE_ID = 1

@@ -7,9 +7,12 @@ import pytest
 
 from tests.servers.base import FTPServer
 from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.postgresql import PostgreSQL
 from tests.servers.proftpd import Proftpd
 from tests.servers.pureftpd import PureFTPd
 from tests.servers.pyftpd import Pyftpd
+from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.redis import Redis
 from tests.servers.vsftpd import Vsftpd
 
 SERVERS: dict[str, type[FTPServer]] = {
@@ -54,3 +57,24 @@ def ftp_server(request: pytest.FixtureRequest, start_server: StartServer) -> FTP
 def pyftpd_server(start_server: StartServer) -> FTPServer:
     """The one that is always there."""
     return start_server("pyftpdlib")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """One PostgreSQL for the whole session; a test that stops it starts it again."""
+    with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture
+def redis() -> Iterator[Redis]:
+    """A Redis of the test's own: it is up in a moment."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """One RabbitMQ for the whole session; a test that stops it starts it again."""
+    with RabbitMQ() as server:
+        yield server
