@@ -17,6 +17,7 @@ class FTPDeployConfig(AppConfig):
         from celery import _state
 
         from ftp_deploy import checks  # noqa: F401 - importing registers them
+        from ftp_deploy.notifications import service_status  # noqa: F401 - importing connects it
 
         if _state.default_app is None:
             from ftp_deploy import celery  # noqa: F401 - importing makes it the default app

@@ -58,6 +58,12 @@ def notify(deploy_id: int) -> None:
         notifications.send(deploy)
 
 
+@shared_task(name="ftp_deploy.deliver")
+def deliver() -> None:
+    """Send the messages that wait: new ones, and those that could not be sent before."""
+    import_module("ftp_deploy.notifications").deliver_due()
+
+
 @shared_task(name="ftp_deploy.validate")
 def validate(service_id: int) -> None:
     """Check a service from end to end and store what was found."""
@@ -91,6 +97,7 @@ def _schedule(sender: Celery, **_kwargs: Any) -> None:
         return
     every: list[tuple[str, float]] = [
         ("ftp_deploy.sweep", float(conf.SWEEP_SECONDS)),
+        ("ftp_deploy.deliver", 30.0),
         ("ftp_deploy.reconcile", 30.0 if conf.RECONCILE_SECONDS else 0.0),
         ("ftp_deploy.validate_due", 60.0 if conf.VALIDATE_SECONDS else 0.0),
     ]

@@ -45,6 +45,7 @@ class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
                     ("phase", "files_done", "files_total", "bytes_done", "bytes_total"),
                     ("attempts", "next_attempt_at"),
                     ("error", "advice"),
+                    "healthy",
                     "run",
                 )
             },

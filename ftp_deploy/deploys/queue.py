@@ -225,7 +225,7 @@ def cancel(deploy: Deploy, user: User = None) -> None:
     if waiting:
         return
     running = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.RUNNING).exclude(
-        phase__in=[Deploy.Phase.SWITCHING, Deploy.Phase.FINISHING]
+        phase__in=[Deploy.Phase.SWITCHING, Deploy.Phase.CHECKING, Deploy.Phase.FINISHING]
     )
     if not running.update(cancel_requested=True, error=_cancelled_by(user)):
         raise ConfigurationError(f"{deploy} can no longer be cancelled.", advice="Roll back instead.")

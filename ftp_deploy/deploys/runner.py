@@ -4,6 +4,7 @@ import logging
 
 from ftp_deploy.deploys import outcome
 from ftp_deploy.deploys.aftercare import clean_up
+from ftp_deploy.deploys.aftermath import after_switch, go_back
 from ftp_deploy.deploys.fetch import fetch_service, is_outdated, wanted_commit
 from ftp_deploy.deploys.lease import Lease, StopAsked, claim, never
 from ftp_deploy.deploys.pick import take_next
@@ -72,8 +73,10 @@ def _put_live(recorder: Recorder) -> None:
             return
         transfer(recorder, service, snapshot)
     recorder.log(f"{snapshot.commit[:12]} is live.")
+    after_switch(recorder, service)
     recorder.enter(Deploy.Phase.FINISHING)
     outcome.succeeded(recorder.lease, deploy, snapshot.commit)
+    go_back(recorder, service)
 
 
 def _fail(recorder: Recorder, error: FTPDeployError) -> None:

@@ -59,6 +59,8 @@ class Phase(models.TextChoices):
     """Files are sent under temporary names."""
     SWITCHING = "switching", _("switching")
     """Files are renamed over, then deletes."""
+    CHECKING = "checking", _("calling")
+    """Addresses are called, and the site is looked at; left out where the service names none."""
     FINISHING = "finishing", _("finishing")
     """The manifest is stored and people are told."""
 
@@ -158,6 +160,9 @@ class Deploy(models.Model):
     error = models.TextField(_("error"), blank=True)
     error_kind = models.CharField(max_length=50, blank=True, help_text=_("The class name of the error."))
     advice = models.TextField(_("what to do"), blank=True)
+    healthy = models.BooleanField(
+        _("site is well"), null=True, blank=True, help_text=_("What the site answered after the switch.")
+    )
     warnings = models.JSONField(_("warnings"), default=list, blank=True)
     steps = models.JSONField(default=dict, blank=True, help_text=_("Phase: ISO time at which it began."))
 

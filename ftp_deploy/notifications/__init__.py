@@ -6,10 +6,9 @@ that could not be sent is tried again later. Nothing here ever changes a deploy.
 
 from ftp_deploy.models import Deploy, Message
 from ftp_deploy.notifications.outbox import deliver, deliver_due, write_down
-from ftp_deploy.notifications.service_status import tell_status
 from ftp_deploy.notifications.sets import channel_labels, listed, send_test
 
-__all__ = ["channel_labels", "deliver_due", "listed", "send", "send_test", "tell_status"]
+__all__ = ["channel_labels", "deliver_due", "listed", "send", "send_test"]
 
 
 def send(deploy: Deploy) -> None:

@@ -7,7 +7,6 @@ import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
-import apprise
 from django.template.loader import render_to_string
 
 from ftp_deploy.calls import check_address
@@ -16,9 +15,6 @@ from ftp_deploy.exceptions import NotSent
 from ftp_deploy.models import Message
 from ftp_deploy.models.message import Event
 from ftp_deploy.notifications.content import context_of, subject_of
-
-logging.getLogger("apprise").addFilter(lambda record: record.levelno >= logging.CRITICAL)
-# Its lines hold addresses with tokens in them.
 
 LOCAL_SCHEMES = frozenset({"dbus", "kde", "qt", "glib", "gnome", "macosx", "windows", "syslog"})
 """Ways that end on the worker's own screen or log."""
@@ -44,16 +40,22 @@ def problem(url: str) -> str:
 
 
 @functools.cache
-def _load() -> None:
-    """Load the channels; some of them import modules that Python is about to drop, and say so."""
+def _apprise() -> Any:
+    """Load Apprise with all its channels when it is first needed: that takes half a second.
+
+    Some channels import modules that Python is about to drop, and say so; its log lines hold addresses with tokens.
+    """
+    logging.getLogger("apprise").addFilter(lambda record: record.levelno >= logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        import apprise
+
         apprise.Apprise.instantiate("json://localhost")
+    return apprise
 
 
 def _open(url: str) -> Any:
-    _load()
-    return apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    return _apprise().Apprise.instantiate(url, suppress_exceptions=True)
 
 
 def send(message: Message) -> None:
@@ -68,6 +70,7 @@ def post(url: str, title: str, body: str, kind: str = "info") -> None:
     wrong = problem(url)
     if wrong:
         raise NotSent(wrong, advice="Mend the channels of the notification.")
+    apprise = _apprise()
     channel = _open(url)
     _check_host(channel)
     sender = apprise.Apprise(asset=apprise.AppriseAsset(app_id="FTP Deploy", async_mode=False))

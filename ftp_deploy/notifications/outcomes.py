@@ -38,7 +38,7 @@ def outcome_messages(deploy: Deploy) -> list[Message]:
 
 def event_of(deploy: Deploy) -> Event:
     """Return what a final outcome means to people: a success after a failure is news of its own."""
-    if deploy.state == Deploy.State.FAILED:
+    if deploy.state == Deploy.State.FAILED or deploy.healthy is False:
         return Event.FAIL
     return Event.RECOVERED if _failed_before(deploy) else Event.SUCCESS
 

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+from django.dispatch import receiver
+
+from ftp_deploy.deploys.wakeup import send
 from ftp_deploy.models import Message, Service
 from ftp_deploy.models.message import Channel, Event
 from ftp_deploy.notifications import chat
 from ftp_deploy.notifications.outcomes import key_of
 from ftp_deploy.notifications.recipients import distinct, named
 from ftp_deploy.notifications.webhook import label as webhook_label
+from ftp_deploy.signals import service_status_changed
 
 EVENTS = {
     (Service.Status.OK, Service.Status.FAILING): Event.SERVICE_FAILING,
@@ -16,8 +20,15 @@ EVENTS = {
 """A new service that fails its first check is no news: its maker is looking at it."""
 
 
-def tell_status(service: Service, before: str, **_signal: Any) -> int:
-    """Write down the messages about a change of status; return how many. A receiver of ``service_status_changed``."""
+@receiver(service_status_changed)
+def on_change(service: Service, before: str, **_signal: Any) -> None:
+    """Write the messages down and have them sent."""
+    if tell_status(service, before):
+        send("ftp_deploy.deliver")
+
+
+def tell_status(service: Service, before: str) -> int:
+    """Write down the messages about a change of status; return how many."""
     event = EVENTS.get((Service.Status(before), Service.Status(service.status)))
     notification = service.notification
     if event is None or notification is None:
