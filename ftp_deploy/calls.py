@@ -109,7 +109,9 @@ def _exchange(
     try:
         connection.request(method, target, body, {"User-Agent": "django-ftp-deploy", "Connection": "close", **headers})
         response = connection.getresponse()
-        return response.status, response.getheader("Location", "") or "", response.read(MOST_BYTES)
+        text = response.read(MOST_BYTES)
+        _left(deadline)  # A line that was cut looks like an answer that ended.
+        return response.status, response.getheader("Location", "") or "", text
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise CallFailed(f"{parts.hostname} did not answer: {_words(error)}.") from None
     finally:

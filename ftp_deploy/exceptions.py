@@ -31,6 +31,7 @@
     |  +- SignatureRefused           403
     |  +- ApiError                   a call to the forge's API failed
     +- NotSent                       a message did not reach its recipient; says itself whether a later try may help
+    |  +- MailServerDown             (transient) none of the waiting mails can be sent now
     +- CallFailed                    an HTTP call got no answer; says itself whether a later try may help
     +- LeaseLost                     another worker owns the service now
     +- DeployCancelled               a person cancelled the deploy
@@ -229,6 +230,10 @@ class NotSent(FTPDeployError):
     def __init__(self, message: str, *, transient: bool = False, advice: str = "") -> None:
         super().__init__(message, advice=advice)
         self.transient = transient
+
+
+class MailServerDown(NotSent):
+    """The mail server takes no mail at all now."""
 
 
 class CallFailed(FTPDeployError):

@@ -2,6 +2,7 @@
 
 import logging
 
+from ftp_deploy.conf import conf
 from ftp_deploy.deploys import outcome
 from ftp_deploy.deploys.aftercare import clean_up
 from ftp_deploy.deploys.aftermath import after_switch, go_back
@@ -11,7 +12,7 @@ from ftp_deploy.deploys.pick import take_next
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.sweep import is_due
 from ftp_deploy.deploys.transfer import transfer
-from ftp_deploy.deploys.wakeup import wake
+from ftp_deploy.deploys.wakeup import send, wake
 from ftp_deploy.exceptions import DeployCancelled, FTPDeployError, LeaseLost, StorageFull, WorkerStopping
 from ftp_deploy.models import Deploy, Service
 
@@ -42,6 +43,8 @@ def run_deploy(lease: Lease, deploy: Deploy) -> None:
     """Run one deploy to an outcome. Raises ``LeaseLost`` alone."""
     lease.new_deploy()
     recorder = Recorder(deploy, lease)
+    if conf.COMMIT_STATUS:
+        send("ftp_deploy.notify", deploy.pk)
     try:
         _put_live(recorder)
     except LeaseLost:

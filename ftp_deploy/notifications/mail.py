@@ -9,7 +9,7 @@ from django.template.loader import render_to_string
 
 from ftp_deploy import links
 from ftp_deploy.conf import conf
-from ftp_deploy.exceptions import NotSent
+from ftp_deploy.exceptions import MailServerDown, NotSent
 from ftp_deploy.models import Message
 from ftp_deploy.models.message import Event
 from ftp_deploy.notifications.content import TEMPLATES, context_of, one_line, subject_of
@@ -27,7 +27,7 @@ def send(message: Message) -> None:
     except smtplib.SMTPRecipientsRefused as error:
         raise _refused(error) from error
     except (smtplib.SMTPException, OSError) as error:
-        raise NotSent(f"The mail server did not take the mail: {_words(error)}", transient=True) from error
+        raise MailServerDown(f"The mail server did not take the mail: {_words(error)}", transient=True) from error
 
 
 def _refused(error: smtplib.SMTPRecipientsRefused) -> NotSent:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ftp_deploy.conf import conf
-from ftp_deploy.exceptions import FTPDeployError
+from ftp_deploy.exceptions import FTPDeployError, MailServerDown
 from ftp_deploy.models import Deploy, Message
 from ftp_deploy.models.deploy import UNFINISHED
 from ftp_deploy.models.message import Channel, MessageState
@@ -66,8 +66,7 @@ def deliver(messages: Iterable[Message]) -> int:
     for message in messages:
         if message.channel not in broken and _claim(message):
             tried += 1
-            if not _try(message) and message.channel == Channel.MAIL:
-                # One mail server for all: the rest would only wait for the same time-out, one after the other.
+            if not _try(message):
                 broken.add(message.channel)
     return tried
 
@@ -82,12 +81,15 @@ def _claim(message: Message) -> bool:
 
 
 def _try(message: Message) -> bool:
-    """Send one message and note what came of it; return False where its way is broken as a whole."""
+    """Send one message and note what came of it; return False where the next one by this way need not be tried.
+
+    There is one mail server for all: the rest would only wait for the same time-out, one after the other.
+    """
     try:
         SENDERS[message.channel](message)
     except FTPDeployError as error:
         _note_failure(message, f"{error.message} {error.advice}".rstrip(), final=not error.transient)
-        return not error.transient
+        return not isinstance(error, MailServerDown)
     except Exception as error:  # a template of the project, a mail backend of the project: anything may be raised
         logger.exception("Message %s could not be sent", message.pk)
         _note_failure(message, f"{type(error).__name__}: see the worker's log.", final=False)
