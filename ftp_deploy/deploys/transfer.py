@@ -40,6 +40,9 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
         if leftovers:
             used = {row.temporary_path for row in journal.puts}
             recovery.remove_unused(server.transport, leftovers, used, recorder)
+        blobs = {row.path: row.blob_id for row in journal.to_upload()}
+        if objects := contents.fetch_objects(service, blobs, recorder.lease.guard):
+            recorder.log(f"Fetched {objects} files from Git LFS.")
         if journal.rows:
             _Transfer(recorder, service, journal, contents, server.transport).run(planned)
 

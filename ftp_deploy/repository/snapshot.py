@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
@@ -95,6 +96,11 @@ class Snapshot:
         """Close the connection to the forge and remove all files."""
         self._source.close()
         self._store.close()
+
+    @property
+    def folder(self) -> Path:
+        """Where the files of this snapshot lie; removed with it."""
+        return Path(self._store.folder)
 
     def load_tree(self, max_files: int) -> None:
         """Read the tree, and the targets of its symlinks, which every plan needs."""

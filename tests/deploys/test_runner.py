@@ -1,12 +1,13 @@
 """A run from claim to outcome, against the in-memory server: what is live, what is recorded, what is left behind."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from ftp_deploy.deploys import fetch, lease, queue, restore, runner, skips
+from ftp_deploy.deploys import contents, fetch, lease, queue, restore, runner, skips
 from ftp_deploy.exceptions import (
     ConnectionFailed,
     LoginRefused,
@@ -17,8 +18,10 @@ from ftp_deploy.exceptions import (
 )
 from ftp_deploy.models import Change, Deploy, LeaseEvent, Service, ServiceManifest
 from ftp_deploy.providers.base import Commit, PushEvent
+from ftp_deploy.repository.base import GitSource
 from ftp_deploy.transports.memory import Store, store
 from tests.deploys.trees import Files, snapshot
+from tests.servers.lfs import LFSServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -499,13 +502,47 @@ def test_an_executable_keeps_its_bit(service, forge, server, monkeypatch) -> Non
     assert server.files["/www/run.cgi"].mode == 0o755
 
 
-def test_a_git_lfs_pointer_never_goes_live(service, forge, server) -> None:
-    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
-    deploy = forge.push({"big.iso": pointer})
+@pytest.fixture
+def lfs_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LFSServer]:
+    with LFSServer() as running:
+        source = GitSource(running.url, running.username, running.password)
+        monkeypatch.setattr(contents, "git_source", lambda _service: source)
+        yield running
+
+
+def pointer_to(content: bytes) -> bytes:
+    oid = hashlib.sha256(content).hexdigest()
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(content)}\n".encode()
+
+
+def test_a_git_lfs_pointer_never_goes_live(service, forge, server, lfs_server) -> None:
+    deploy = forge.push({"big.iso": pointer_to(b"lost"), "index.html": b"one"})
     run(service)
     assert reload(deploy).error_kind == "UnresolvedPointer"
     assert "big.iso" in reload(deploy).error
     assert live(server) == {}
+
+
+def test_a_broken_git_lfs_pointer_is_named(service, forge, server) -> None:
+    deploy = forge.push({"big.iso": pointer_to(b"x").replace(b"sha256:", b"md5:")})
+    run(service)
+    assert reload(deploy).error_kind == "UnresolvedPointer"
+    assert "big.iso" in reload(deploy).error
+
+
+def test_git_lfs_content_goes_live(service, forge, server, lfs_server) -> None:
+    big = bytes(range(256)) * 5000
+    lfs_server.add(big)
+    deploy = forge.push({"big.iso": pointer_to(big), "index.html": b"one"})
+    run(service)
+    assert live(server) == {"big.iso": big, "index.html": b"one"}
+    assert reload(deploy).bytes_total == len(big) + 3
+    assert service.manifest["big.iso"].size == len(big)
+    requests = len(lfs_server.requests)
+    forge.push({"big.iso": pointer_to(big), "index.html": b"two"})
+    run(service)
+    assert live(server)["index.html"] == b"two"
+    assert len(lfs_server.requests) == requests
 
 
 def test_a_late_push_of_an_unknown_past_does_not_bring_back_old_files(service, forge, server) -> None:
