@@ -1,6 +1,7 @@
 """The Django app configuration."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -13,11 +14,14 @@ class FTPDeployConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks, and bring a Celery app to projects that have none."""
+        """Register the system checks and the groups, and bring a Celery app to projects that have none."""
         from celery import _state
 
         from ftp_deploy import checks  # noqa: F401 - importing registers them
+        from ftp_deploy.access import make_groups
         from ftp_deploy.notifications import service_status  # noqa: F401 - importing connects it
+
+        post_migrate.connect(make_groups, sender=self, dispatch_uid="ftp_deploy.groups")
 
         if _state.default_app is None:
             from ftp_deploy import celery  # noqa: F401 - importing makes it the default app

@@ -204,6 +204,14 @@ class Service(models.Model):
     signature_required = models.BooleanField(_("hooks must be signed"), default=True)
     hook_id = models.CharField(_("hook id"), max_length=100, blank=True, editable=False)
 
+    groups = models.ManyToManyField(
+        "auth.Group",
+        blank=True,
+        related_name="+",
+        verbose_name=_("groups"),
+        help_text=_("Only their members see this service. Empty: everybody who may see services."),
+    )
+
     # Status
     status = models.CharField(
         _("status"), max_length=20, choices=ServiceStatus, default=ServiceStatus.UNKNOWN, editable=False

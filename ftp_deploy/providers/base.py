@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from ftp_deploy.exceptions import ApiError
-
+PUSH_EVENTS = frozenset({"push", "repo:push", "*"})
+"""What the forges call a hook's wish for pushes; ``*`` is for everything."""
 ZERO_COMMIT = "0" * 40
 
 
@@ -98,6 +98,11 @@ class Hook:
     last_status: int | None = None
     last_delivery: datetime | None = None
 
+    @property
+    def sends_pushes(self) -> bool:
+        """Whether the forge calls it for a push."""
+        return not PUSH_EVENTS.isdisjoint(self.events)
+
 
 @dataclass(frozen=True, slots=True)
 class GitAccess:
@@ -160,12 +165,9 @@ class Provider(ABC):
     def hooks(self, repository: str) -> Sequence[Hook]:
         """List the webhooks of a repository."""
 
-    def hook(self, repository: str, hook_id: str) -> Hook:
-        """Return one webhook, with its last delivery where the forge tells. Raises ``ApiError`` where it is gone."""
-        for hook in self.hooks(repository):
-            if hook.id == hook_id:
-                return hook
-        raise ApiError(f"{self.label} has no such hook any more.", status=404)
+    def with_last_delivery(self, repository: str, hook: Hook) -> Hook:
+        """Return a listed hook with its last delivery, for a forge that tells of it only in another call."""
+        return hook
 
     @abstractmethod
     def add_hook(self, repository: str, url: str, secret: str) -> Hook:

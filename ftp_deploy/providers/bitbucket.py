@@ -34,6 +34,7 @@ STATES = {
     CommitState.FAILURE: "FAILED",
 }
 API_PATH = "/2.0"
+PUBLISHED_NETWORKS = "https://ip-ranges.atlassian.com"
 
 
 class Bitbucket(RestProvider):
@@ -162,6 +163,15 @@ class Bitbucket(RestProvider):
             "description": description[:255],
         }
         self.client.send("POST", f"repositories/{path_of(repository)}/commit/{commit}/statuses/build", body)
+
+    def published_addresses(self) -> Sequence[str]:
+        """Return the networks that Atlassian publishes for what Bitbucket sends."""
+        found = Client("Atlassian", PUBLISHED_NETWORKS, {}).items("", {}, inside="items")
+        return [
+            str(item.get("cidr"))
+            for item in found
+            if "bitbucket" in item.get("product", ()) and "egress" in item.get("direction", ())
+        ]
 
     def user_email(self) -> str:
         """Return the user's primary address; an access token has no user."""

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -34,6 +35,8 @@ PAGE = {"per_page": 100}
 TOKEN_PREFIX = "whsec_"  # noqa: S105 - the prefix of signing tokens
 TOLERANCE = 300
 """Seconds that the clocks of GitLab and of this server may differ."""
+PUBLISHED_NETWORKS = ("34.74.90.64/28", "34.74.226.0/24")
+"""Where GitLab.com's requests come from: https://docs.gitlab.com/user/gitlab_com/#ip-range."""
 PUSH_EVENTS = frozenset({"push", "Push Hook"})
 TAG_EVENTS = frozenset({"tag_push", "Tag Push Hook"})
 STATES = {
@@ -109,16 +112,18 @@ class GitLab(RestProvider):
         """List the webhooks; the token needs the Maintainer role."""
         return list(map(read_hook, self.client.items(f"{project_path(repository)}/hooks", PAGE)))
 
-    def hook(self, repository: str, hook_id: str) -> Hook:
-        """Return one webhook with the answer to its last delivery of the past week."""
-        path = hook_path(repository, hook_id)
-        found = self.client.get(path)
+    def with_last_delivery(self, repository: str, hook: Hook) -> Hook:
+        """Return the hook with the answer to its last delivery of the past week; an older GitLab does not tell."""
         try:
-            events = self.client.items(f"{path}/events", {"per_page": 1})
-            last = next(iter(events), {})
+            events = self.client.items(f"{hook_path(repository, hook.id)}/events", {"per_page": 1})
+            code = str(next(iter(events), {}).get("response_status") or "")
         except ApiError:
-            last = {}  # an older GitLab does not tell
-        return read_hook({**found, "last_event": last})
+            return hook
+        return replace(hook, last_status=int(code) if code.isdecimal() else None)
+
+    def published_addresses(self) -> Sequence[str]:
+        """Return the networks of GitLab.com; a server of one's own has none that are published."""
+        return PUBLISHED_NETWORKS if self.web_url == self.public_url else ()
 
     def add_hook(self, repository: str, url: str, secret: str) -> Hook:
         """Add a webhook for pushes to branches, with TLS verified."""
@@ -230,14 +235,12 @@ def read_repository(item: Any) -> Repository:
 def read_hook(item: Any) -> Hook:
     """Read one webhook of the REST API; one that GitLab turned off after failures is not active."""
     present = [item[name] for name in ("token_present", "signing_token_present") if name in item]
-    code = str(payload.section(item, "last_event").get("response_status") or "")
     return Hook(
         id=str(item.get("id", "")),
         url=str(item.get("url", "")),
         active=item.get("alert_status", "executable") == "executable" and not item.get("disabled_until"),
         events=("push",) if item.get("push_events") else (),
         has_secret=any(present) if present else None,
-        last_status=int(code) if code.isdecimal() else None,
     )
 
 
