@@ -84,6 +84,14 @@ def validate_due() -> None:
         send("ftp_deploy.validate", service_id)
 
 
+@shared_task(name="ftp_deploy.prune")
+def prune() -> None:
+    """Delete the file lists, logs and messages of deploys that ended long ago."""
+    from ftp_deploy.deploys.retention import prune as delete_old
+
+    delete_old()
+
+
 @connect_on_app_finalize
 def add_periodic_tasks(app: Celery) -> None:
     """Give beat its entries, in whichever app these tasks live."""
@@ -98,6 +106,7 @@ def _schedule(sender: Celery, **_kwargs: Any) -> None:
     every: list[tuple[str, float]] = [
         ("ftp_deploy.sweep", float(conf.SWEEP_SECONDS)),
         ("ftp_deploy.deliver", 30.0),
+        ("ftp_deploy.prune", 6 * 3600.0),
         ("ftp_deploy.reconcile", 30.0 if conf.RECONCILE_SECONDS else 0.0),
         ("ftp_deploy.validate_due", 60.0 if conf.VALIDATE_SECONDS else 0.0),
     ]

@@ -16,6 +16,7 @@ START = {
     Deploy.Phase.PLANNING: 6,
     Deploy.Phase.UPLOADING: 8,
     Deploy.Phase.SWITCHING: 92,
+    Deploy.Phase.CHECKING: 96,
     Deploy.Phase.FINISHING: 98,
 }
 """Percent at which each phase begins; uploading grows by bytes from there."""

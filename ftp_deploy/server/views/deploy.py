@@ -42,13 +42,16 @@ def step_labels() -> dict[str, str]:
         Deploy.Phase.PLANNING: _("Planned"),
         Deploy.Phase.UPLOADING: _("Uploaded"),
         Deploy.Phase.SWITCHING: _("Switched"),
+        Deploy.Phase.CHECKING: _("Called"),
         Deploy.Phase.FINISHING: _("Notified"),
     }
 
 
 def steps_of(deploy: Deploy) -> list[Step]:
-    """Return the six steps of a deploy with state and time each."""
-    labels = step_labels()
+    """Return the steps of a deploy with state and time each; the calls only where there were some."""
+    labels = {
+        name: label for name, label in step_labels().items() if name != Deploy.Phase.CHECKING or name in deploy.steps
+    }
     began = {name: parse_datetime(str(deploy.steps.get(name, ""))) for name in labels}
     began[Deploy.Phase.RECEIVED] = began[Deploy.Phase.RECEIVED] or deploy.created_at
     names = list(labels)
