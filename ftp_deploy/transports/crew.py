@@ -386,11 +386,11 @@ class Crew(Generic[Job, Conn]):
         if first.tries >= TRIES or self._is_final(error, first.tries):
             self._fail(error)
             return
-        first.not_before = time.monotonic() + FIRST_PAUSE * 2 ** (first.tries - 1)
+        pause = FIRST_PAUSE * 2 ** (first.tries - 1) if error.transient else 0.0
+        first.not_before = time.monotonic() + pause
         with self._changed:
             self._held -= len(lane.held)
-            self._tasks.extendleft(others)
-            self._tasks.append(first)
+            self._tasks.extendleft([*others, first])
             self._news.append(Progress(message=f"{self._describe(first.job)}: {error} Trying again."))
             self._changed.notify_all()
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from queue import Empty, SimpleQueue
@@ -11,6 +12,7 @@ from typing import TypeVar
 from ftp_deploy.exceptions import (
     ConnectionFailed,
     FTPDeployError,
+    IdentityRefused,
     PermissionRefused,
     TooManyConnections,
     TransportError,
@@ -22,6 +24,7 @@ from ftp_deploy.transports.ftp_batches import batches
 from ftp_deploy.transports.ftp_control import Control
 from ftp_deploy.transports.ftp_data import DataConnection
 from ftp_deploy.transports.ftp_server import Server
+from ftp_deploy.transports.ftp_tls import certificate_of, show_fingerprint
 from ftp_deploy.transports.ftp_upload import Uploader
 from ftp_deploy.transports.names import check, join
 
@@ -43,7 +46,10 @@ class FTP(Transport):
         """Resolve the host once, connect and log in."""
         self.server = Server(self.target, tls=self.tls, implicit=self.implicit, default_port=self.default_port)
         self.pool = Pool(self._open, self.target.max_connections, self.target.traits.connection_ceiling)
-        self._once(lambda control: None)
+        try:
+            self._once(lambda control: None)
+        except IdentityRefused as error:
+            raise self._with_fingerprint(error) from error
         self._remember()
 
     def close(self) -> None:
@@ -180,7 +186,7 @@ class FTP(Transport):
                         yield block
                 except OSError as error:
                     raise data.failure(error) from error
-                data.finish()
+                data.finish_receiving()
 
     # Connections
 
@@ -201,6 +207,23 @@ class FTP(Transport):
                 lane.done()
 
         self._crew(run, str).drain([""])
+
+    def _with_fingerprint(self, error: IdentityRefused) -> IdentityRefused:
+        """Return the error with the fingerprint that the server shows, so that a person can compare and accept it.
+
+        A further connection looks at the certificate alone; neither name nor password is sent.
+        """
+        if error.reply:
+            return error
+        lenient = replace(self.target, verify_certificate=False, fingerprint="")
+        server = Server(lenient, tls=self.tls, implicit=self.implicit, default_port=self.default_port)
+        try:
+            control = Control(server, log_in=False)
+        except TransportError:
+            return error
+        shown = show_fingerprint(certificate_of(control.connection))
+        control.discard()
+        return IdentityRefused(f"{error.message} Its fingerprint is {shown}.", reply=shown, advice=error.advice)
 
     @contextmanager
     def _borrowed(self) -> Iterator[Control]:

@@ -46,7 +46,7 @@ class Control:
     connection breaks or the server talks nonsense; the connection is of no use then.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, log_in: bool = True) -> None:
         self.server = server
         self.target = server.target
         self._buffer = bytearray()
@@ -57,8 +57,9 @@ class Control:
         try:
             self.connection: socket.socket = self._open()
             self._greet()
-            self._log_in()
-            self._set_up()
+            if log_in:
+                self._log_in()
+                self._set_up()
         except BaseException:
             self.discard()
             raise
@@ -164,8 +165,8 @@ class Control:
             commands += ["PBSZ 0", "PROT P"]
         if self.server.root is None:
             commands += ["PWD", "FEAT"]
-        if self.server.has("UTF8"):
-            commands.append("OPTS UTF8 ON")
+        known = self.server.options
+        commands += known
         replies = dict(zip(commands, self.exchange(commands), strict=True))
         for command in ("TYPE I", "PBSZ 0", "PROT P"):
             if command in replies and not replies[command].good:
@@ -174,8 +175,11 @@ class Control:
                 )
         if "FEAT" in replies:
             self.server.introduced(replies["FEAT"], replies["PWD"])
-            if self.server.has("UTF8") and "OPTS UTF8 ON" not in replies:
-                self.ask("OPTS UTF8 ON")
+            further = [option for option in self.server.options if option not in known]
+            replies.update(zip(further, self.exchange(further), strict=True))
+        for option in self.server.options:
+            if option.startswith("OPTS HASH") and not replies[option].good:
+                self.server.learn(hash_command=None)
 
     # Commands and replies
 

@@ -134,6 +134,14 @@ class DataConnection:
         except OSError as error:
             raise self.failure(error) from error
 
+    def finish_receiving(self) -> Reply:
+        """End a transfer to us. Over TLS, vsftpd says that it is done only after our close_notify."""
+        with contextlib.suppress(OSError):
+            if isinstance(self.connection, ssl.SSLSocket):
+                self._notify_close(self.connection)
+            socket.socket.shutdown(self.connection, socket.SHUT_WR)
+        return self.finish()
+
     def _notify_close(self, connection: ssl.SSLSocket) -> None:
         """Send TLS's close_notify, and do not wait for the server's."""
         connection.settimeout(0)
@@ -185,5 +193,5 @@ def fetch(control: Control, command: str, *, doing: str, path: str = "", limit: 
                     raise TransferFailed(f"The server sends without end; could not {doing}.", path=path)
         except OSError as error:
             raise data.failure(error) from error
-        data.finish()
+        data.finish_receiving()
     return b"".join(blocks)

@@ -50,8 +50,9 @@ class Server:
 
     def greeted(self, banner: str) -> None:
         """Remember how the server introduced itself."""
-        if self.traits.banner != banner[:LONGEST_BANNER]:
-            self.learn(banner=banner[:LONGEST_BANNER])
+        first = banner.partition(" / ")[0][:LONGEST_BANNER]
+        if self.traits.banner != first:
+            self.learn(banner=first)
 
     def introduced(self, features: Reply, directory: Reply) -> None:
         """Remember what the server can do, and where its root is."""
@@ -67,6 +68,13 @@ class Server:
             set_time="MFMT" in names,
         )
         self.root = normal_root(self.target.path, login_directory)
+
+    @property
+    def options(self) -> list[str]:
+        """What each connection has to be told about the features in use."""
+        hashing, _, algorithm = (self.traits.hash_command or "").partition(" ")
+        options = ["OPTS UTF8 ON"] if self.has("UTF8") else []
+        return [*options, f"OPTS HASH {algorithm}"] if hashing == "HASH" else options
 
     @property
     def reads_ahead(self) -> bool:

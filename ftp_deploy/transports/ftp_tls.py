@@ -59,11 +59,16 @@ def show_fingerprint(certificate: bytes) -> str:
     return "SHA256:" + ":".join(digits[start : start + 2] for start in range(0, 64, 2))
 
 
+def certificate_of(connection: socket.socket) -> bytes:
+    """Return the other side's certificate as DER, or nothing."""
+    return connection.getpeercert(binary_form=True) or b"" if isinstance(connection, ssl.SSLSocket) else b""
+
+
 def check_pin(connection: ssl.SSLSocket, target: Target) -> None:
     """Compare the server's certificate with the pinned one, if any. Raises ``IdentityRefused``."""
     if not target.fingerprint:
         return
-    certificate = connection.getpeercert(binary_form=True) or b""
+    certificate = certificate_of(connection)
     seen = hashlib.sha256(certificate).hexdigest()
     if not hmac.compare_digest(seen, normal_fingerprint(target.fingerprint)):
         raise IdentityRefused(

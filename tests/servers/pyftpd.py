@@ -43,6 +43,9 @@ class Pyftpd(FTPServer):
         authorizer = DummyAuthorizer()
         authorizer.add_user(self.username, self.password, str(self.folder), perm=PERMISSIONS)
         attributes = {"authorizer": authorizer, "record": staticmethod(self._record), "auth_failed_timeout": 0}
+        if self.tls:
+            base, more = self._tls_handler()
+            attributes.update(more)
         handler = type("Handler", (base,), {**attributes, **self.options.get("attributes", {})})
         self.acceptor = Acceptor((self.host, self.port), handler)
         self.acceptor.max_cons = 512
@@ -50,6 +53,15 @@ class Pyftpd(FTPServer):
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="pyftpdlib", daemon=True)
         self._thread.start()
+
+    def _tls_handler(self) -> tuple[type, dict[str, Any]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from pyftpdlib.handlers import TLS_FTPHandler
+        assert self.certificates
+        recording = type("RecordingTLSHandler", (RecordingHandler, TLS_FTPHandler), {})
+        required = {"tls_control_required": True, "tls_data_required": True}
+        return recording, {"certfile": str(self.certificates.both), **required}
 
     def _serve(self) -> None:
         assert self.acceptor
