@@ -1,1 +1,209 @@
-"""System checks, each with a stable id."""
+"""System checks, each with a stable id.
+
+Errors (always): ``E001`` encryption keys, ``E002`` type of a setting, ``E003`` dotted path of a forge or protocol.
+Warnings (``check --deploy``): ``W001`` no encryption key, ``W002`` SQLite settings, ``W003`` no base URL, ``W004``
+DEBUG, ``W005`` unsigned hooks, ``W006`` plain FTP, ``W007`` unverified certificates. ``W008`` no sweep for five
+minutes (``check --deploy`` and ``check --database default``). All ids begin with ``ftp_deploy.``.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - its name in Django
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
+from django.db.models import QuerySet
+from django.utils.module_loading import import_string
+
+from ftp_deploy.conf import Conf, Setting, conf
+from ftp_deploy.fields import cipher
+
+SWEEP_LIMIT = timedelta(minutes=5)
+LISTED = 10
+"""Services that a warning names."""
+
+
+def all_settings() -> Iterable[Setting[Any]]:
+    """Return the settings of the app."""
+    return [value for value in vars(Conf).values() if isinstance(value, Setting)]
+
+
+@register
+def check_settings(**_options: Any) -> list[CheckMessage]:
+    """Look at the types of the settings, at the keys, and at the dotted paths."""
+    problems: list[CheckMessage] = []
+    for setting in all_settings():
+        value = getattr(settings, setting.name, setting.default)
+        words = problem_of(value, setting.default)
+        if words:
+            problems.append(Error(f"{setting.name} {words}.", hint=setting.help_text, id="ftp_deploy.E002"))
+    if not problems:
+        problems += _key_problems()
+        problems += _path_problems("FTP_DEPLOY_PROVIDERS", conf.PROVIDERS)
+        problems += _path_problems("FTP_DEPLOY_TRANSPORTS", conf.TRANSPORTS)
+    return problems
+
+
+def problem_of(value: Any, default: Any) -> str:
+    """Return what is wrong with a setting's value, going by its default; empty where nothing is."""
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "must be True or False"
+    if isinstance(default, int | float):
+        kinds = int if isinstance(default, int) else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            return "must be a whole number" if isinstance(default, int) else "must be a number"
+        return "" if value >= 0 else "must not be negative"
+    if isinstance(default, str):
+        return "" if isinstance(value, str) else "must be text"
+    if isinstance(default, Mapping):
+        return "" if isinstance(value, Mapping) else "must be a dictionary"
+    if isinstance(default, list | tuple):
+        good = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+        return "" if good else "must be a list of texts"
+    return ""
+
+
+def _key_problems() -> list[CheckMessage]:
+    try:
+        cipher()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="ftp_deploy.E001")]
+    return []
+
+
+def _path_problems(name: str, paths: Mapping[str, str]) -> list[CheckMessage]:
+    problems: list[CheckMessage] = []
+    for short, path in paths.items():
+        try:
+            import_string(path)
+        except (ImportError, AttributeError):
+            problems.append(Error(f"{name}[{short!r}] cannot be imported: {path!r}.", id="ftp_deploy.E003"))
+    return problems
+
+
+@register(Tags.security, deploy=True)
+def check_site(**_options: Any) -> list[CheckMessage]:
+    """Look at what a site in production should have set."""
+    problems: list[CheckMessage] = []
+    if not conf.ENCRYPTION_KEYS:
+        problems.append(
+            Warning(
+                "The stored secrets are encrypted with a key made from SECRET_KEY.",
+                hint="Set FTP_DEPLOY_ENCRYPTION_KEYS; `manage.py ftp_deploy rotate-keys` then uses it.",
+                id="ftp_deploy.W001",
+            )
+        )
+    if not conf.BASE_URL:
+        problems.append(
+            Warning(
+                "FTP_DEPLOY_BASE_URL is not set: hooks cannot be added and mails have no links.",
+                hint="Set it to this site's public address, such as https://deploy.example.com.",
+                id="ftp_deploy.W003",
+            )
+        )
+    if settings.DEBUG:
+        problems.append(
+            Warning("DEBUG is on: pages show tracebacks, and workers grow with every query.", id="ftp_deploy.W004")
+        )
+    return problems + sqlite_problems(settings.DATABASES)
+
+
+def sqlite_problems(databases: Mapping[str, Mapping[str, Any]]) -> list[CheckMessage]:
+    """Warn of SQLite settings under which a web process and a worker refuse each other."""
+    problems: list[CheckMessage] = []
+    for alias, database in databases.items():
+        if not str(database.get("ENGINE", "")).endswith("sqlite3"):
+            continue
+        options = database.get("OPTIONS") or {}
+        missing = []
+        if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
+            missing.append('"transaction_mode": "IMMEDIATE"')
+        if "wal" not in str(options.get("init_command", "")).lower():
+            missing.append('"init_command": "PRAGMA journal_mode=WAL;"')
+        if missing:
+            problems.append(
+                Warning(
+                    f"The SQLite database {alias!r} will be locked when web and worker write at the same time.",
+                    hint=f"Add to its OPTIONS: {', '.join(missing)}.",
+                    id="ftp_deploy.W002",
+                )
+            )
+    return problems
+
+
+@register(Tags.security, deploy=True)
+def check_services(**_options: Any) -> list[CheckMessage]:
+    """Look at the stored services. A database that is not there yet has nothing to warn of."""
+    try:
+        return list(_service_problems())
+    except DatabaseError:
+        return []
+
+
+def _service_problems() -> Iterable[CheckMessage]:
+    from ftp_deploy.models import Service
+
+    enabled = Service.objects.filter(enabled=True)
+    encrypted = enabled.exclude(protocol__in=["ftp", "sftp", "memory"])
+    yield from _named(
+        enabled.filter(signature_required=False),
+        "Anybody who learns their address can start a deploy of services with unsigned hooks",
+        "Let hooks be signed in the service's security settings.",
+        "ftp_deploy.W005",
+    )
+    yield from _named(
+        enabled.filter(protocol="ftp"),
+        "Passwords and files travel in clear for services over plain FTP",
+        "Use FTPS or SFTP where the server offers it.",
+        "ftp_deploy.W006",
+    )
+    yield from _named(
+        encrypted.filter(verify_certificate=False, fingerprint=""),
+        "Anybody in between can pose as the server of services whose certificate is not verified",
+        "Verify the certificate, or accept its fingerprint.",
+        "ftp_deploy.W007",
+    )
+
+
+def _named(services: QuerySet[Any], words: str, hint: str, identity: str) -> Iterable[CheckMessage]:
+    found = [str(service) for service in services[: LISTED + 1]]
+    if found:
+        names = ", ".join(found[:LISTED]) + (", …" if len(found) > LISTED else "")
+        yield Warning(f"{words}: {names}.", hint=hint, id=identity)
+
+
+@register(Tags.database)
+def check_sweep(databases: Any = None, **_options: Any) -> list[CheckMessage]:
+    """Look whether the sweep still runs."""
+    return sweep_problems() if databases else []
+
+
+@register(Tags.security, deploy=True)
+def check_sweep_in_production(**_options: Any) -> list[CheckMessage]:
+    """Look whether the sweep still runs."""
+    return sweep_problems()
+
+
+def sweep_problems() -> list[CheckMessage]:
+    """Warn where services are enabled and no sweep ran for five minutes."""
+    from ftp_deploy.deploys.sweep import last_sweep_age
+    from ftp_deploy.models import Service
+
+    try:
+        if not Service.objects.filter(enabled=True).exists():
+            return []
+        age = last_sweep_age()
+    except DatabaseError:
+        return []
+    if age is not None and age < SWEEP_LIMIT:
+        return []
+    since = "ever ran" if age is None else f"ran for {int(age.total_seconds() // 60)} minutes"
+    return [
+        Warning(
+            f"No sweep {since}: a deploy whose message was lost waits for ever.",
+            hint="Run a worker with beat (celery -A ftp_deploy worker -B), or `manage.py ftp_deploy sweep` by cron.",
+            id="ftp_deploy.W008",
+        )
+    ]
