@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ftp_deploy.exceptions import FTPDeployError
-from ftp_deploy.management import checking, deploying, upkeep
+from ftp_deploy.management import checking, deploying, migrating, upkeep
 
 Handler = Callable[[Namespace, TextIO], int]
 
@@ -73,4 +73,10 @@ def _add_others(add: Callable[..., ArgumentParser]) -> None:
     add("sweep", upkeep.sweep_now, "wake what waits, send what waits")
     prune = add("prune", upkeep.prune, "delete file lists, logs and messages of old deploys")
     prune.add_argument("--days", type=int, help="older than that; default: FTP_DEPLOY_CHANGE_RETENTION_DAYS")
+    old = add("migrate-from-2", migrating.migrate_from_2, "bring services, logs and notifications of a 2.x site over")
+    old.add_argument("--database", default="default", metavar="ALIAS", help="where the old tables are")
+    old.add_argument("--sqlite", default="", metavar="FILE", help="the old database, where it is a SQLite file")
+    old.add_argument("--prefix", default="", help="of the old tables, where they were renamed, such as old_")
+    old.add_argument("--owner", default="", help="of the repositories; default: the forge's account in the settings")
+    old.add_argument("--dry-run", action="store_true", help="only count")
     add("rotate-keys", upkeep.rotate_keys, "encrypt every secret again with the first key")
