@@ -8,14 +8,13 @@ folder that goes away with the ``Snapshot``.
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from dulwich.client import GitClient
 from dulwich.errors import GitProtocolError, HangupException
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 
 from ftp_deploy.exceptions import BranchMissing, CommitMissing, RepositoryError, RepositoryUnavailable
 from ftp_deploy.repository.base import GitSource, TreeEntry
-from ftp_deploy.repository.git_http import HttpGitClient
+from ftp_deploy.repository.git_http import HttpGitClient, ServerRefusal
 from ftp_deploy.repository.snapshot import ObjectStore, Snapshot
 
 __all__ = ["GitSource", "Snapshot", "TreeEntry", "branch_head", "fetch"]
@@ -39,7 +38,7 @@ def fetch(source: GitSource, branch: str, commit: str = "", folder: str | None =
     manager; leaving it removes its files. ``folder`` is where these lie, None for the system's temporary folder.
     """
     remote = Remote(source.cleaned(), branch)
-    store = ObjectStore(folder)
+    store = ObjectStore(folder, source.max_bytes)
     try:
         got = remote.fetch_commit(store, commit)
         snapshot = Snapshot(store, remote, got, exact=not commit or got == commit)
@@ -57,9 +56,7 @@ class Remote:
     def __init__(self, source: GitSource, branch: str) -> None:
         self.source = source
         self.branch = branch
-        self.partial = False
         self._client = open_client(source)
-        self._refs: dict[bytes, bytes] | None = None
 
     def __enter__(self) -> "Remote":
         return self
@@ -71,14 +68,22 @@ class Remote:
         """Close the connections."""
         self._client.close()
 
+    @property
+    def _ref(self) -> Ref:
+        return Ref(b"refs/heads/" + self.branch.encode())
+
+    def _ask(self) -> "str | None":
+        """Ask the server, once, where the branch is and what it can do; return the head."""
+        with errors_of(self.source):
+            found = self._client.get_refs(b"", ref_prefix=[self._ref]).refs.get(self._ref)
+        return found.decode("ascii") if found else None
+
     def head(self) -> str:
         """Return the commit id of the branch. Raises ``BranchMissing``."""
-        ref = Ref(b"refs/heads/" + self.branch.encode())
-        with errors_of(self.source):
-            found = self._client.get_refs(b"", ref_prefix=[ref]).refs.get(ref)
+        found = self._ask()
         if not found:
             raise BranchMissing(f"{self.source.shown_url} has no branch {self.branch!r}.")
-        return found.decode("ascii")
+        return found
 
     def fetch_commit(self, store: ObjectStore, commit: str) -> str:
         """Put a commit and its trees into the store; return its id: ``commit``, else the head of the branch."""
@@ -107,9 +112,18 @@ class Remote:
             raise CommitMissing(f"{self.source.shown_url} did not send {len(lost)} of the blobs, such as {lost[0]}.")
 
     def _fetch_tree(self, store: ObjectStore, commit: str) -> None:
+        self._ask()
+        if b"object-format=sha256" in self._client.capabilities:
+            store.algorithm = "sha256"
         self._fetch(store, [commit], depth=self.source.depth, partial=True)
         if commit not in store:
             raise CommitMissing(f"{self.source.shown_url} does not give out the commit {commit}.")
+
+    @property
+    def _can_filter(self) -> bool:
+        """Whether the server gives out trees without their blobs; said in protocol version 2 only."""
+        offered = [name for name in self._client.capabilities if name.startswith(b"fetch=")]
+        return any(b"filter" in name.partition(b"=")[2].split() for name in offered)
 
     def _fetch(self, store: ObjectStore, wants: Sequence[str], *, depth: int | None, partial: bool) -> None:
         """Fetch objects by id. Raises ``CommitMissing`` where the server refuses the ids."""
@@ -118,15 +132,15 @@ class Remote:
         def determine_wants(refs: object, depth: int | None = None) -> list[ObjectID]:
             return ids
 
-        with errors_of(self.source), store.incoming() as pack:
+        with errors_of(self.source, by_id=True), store.incoming() as pack:
             self._client.fetch_pack(
                 b"",
                 determine_wants,
                 NoHaves(),
                 pack.write,
                 depth=depth,
-                ref_prefix=[Ref(b"refs/heads/" + self.branch.encode())],
-                filter_spec=b"blob:none" if partial else None,
+                ref_prefix=[self._ref],
+                filter_spec=b"blob:none" if partial and self._can_filter else None,
             )
 
 
@@ -148,14 +162,14 @@ class NoHaves:
         """Take no notice."""
 
 
-def open_client(source: GitSource) -> GitClient:
+def open_client(source: GitSource) -> HttpGitClient:
     """Return a dulwich client for the source's protocol, not yet connected."""
     return HttpGitClient(source)
 
 
 @contextmanager
-def errors_of(source: GitSource) -> Iterator[None]:
-    """Turn dulwich's errors into ours."""
+def errors_of(source: GitSource, *, by_id: bool = False) -> Iterator[None]:
+    """Turn dulwich's errors into ours. A refusal of a request for objects by their ids is ``CommitMissing``."""
     where = source.shown_url
     try:
         yield
@@ -163,7 +177,7 @@ def errors_of(source: GitSource) -> Iterator[None]:
         raise RepositoryUnavailable(f"{where} closed the connection in the middle of its answer.") from error
     except GitProtocolError as error:
         text = str(error)
-        if "not our ref" in text or "unadvertised object" in text or "not valid" in text:
+        if by_id and (isinstance(error, ServerRefusal) or "not our ref" in text):
             raise CommitMissing(f"{where} does not give out an object by its id: {text}") from error
         raise RepositoryError(f"{where} answered with an error: {text}") from error
     except (AssertionError, ValueError, KeyError, EOFError, OSError) as error:

@@ -8,6 +8,7 @@ import base64
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ import certifi
 import urllib3
 from dulwich.client import AbstractHttpGitClient
 from dulwich.errors import GitProtocolError
-from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from urllib3.util import Retry, Timeout, parse_url
 
@@ -33,15 +34,20 @@ MAX_REDIRECTS = 3
 USER_AGENT = "git/django-ftp-deploy"  # GitHub answers smart HTTP only to agents that begin with "git/"
 
 
+class ServerRefusal(GitProtocolError):
+    """The server answered with an ``ERR`` packet; the message is the server's own."""
+
+
 class HttpGitClient(AbstractHttpGitClient):
     """A dulwich client for one repository. The references are asked for once and kept."""
 
     def __init__(self, source: GitSource) -> None:
-        super().__init__(source.url, thin_packs=False, quiet=True)
+        super().__init__(source.url, quiet=True)
         self.source = source
         self.deadline = time.monotonic() + source.total_timeout
         self.bytes_left = source.max_bytes
         self._known: Any = None
+        self._response: Any = None
         self._pool = urllib3.PoolManager(
             num_pools=4,
             timeout=Timeout(connect=source.connect_timeout, read=source.reply_timeout),
@@ -49,9 +55,21 @@ class HttpGitClient(AbstractHttpGitClient):
             ssl_context=tls_context(source) if source.url.startswith("https:") else None,
         )
 
+    @property
+    def capabilities(self) -> set[bytes]:
+        """What the server says it can do; empty before the first request."""
+        return {name.strip() for name in self._known[1]} if self._known else set()
+
     def close(self) -> None:
         """Close the connections."""
+        self._finish()
         self._pool.clear()
+
+    def _finish(self) -> None:
+        """Close the answer to the last request; dulwich leaves some of them open."""
+        if self._response is not None:
+            self._response.close()
+            self._response = None
 
     def _discover_references(
         self,
@@ -74,6 +92,7 @@ class HttpGitClient(AbstractHttpGitClient):
         sent = {"User-Agent": USER_AGENT, "Pragma": "no-cache", **(headers or {})}
         if self.source.password and same_origin(url, self.source.url):
             sent["Authorization"] = basic_login(self.source.username, self.source.password)
+        self._finish()
         response: Any
         try:
             response = self._pool.request(
@@ -81,12 +100,8 @@ class HttpGitClient(AbstractHttpGitClient):
             )
         except HTTPError as error:
             raise connection_error(self.source, error) from error
-        try:
-            return self._checked(response, url)
-        except BaseException:
-            response.release_conn()
-            response.close()
-            raise
+        self._response = response
+        return self._checked(response, url)
 
     def _checked(self, response: Any, url: str) -> Any:
         """Refuse an answer that is not git's, then give dulwich the two attributes it wants of a response."""
@@ -108,13 +123,12 @@ class HttpGitClient(AbstractHttpGitClient):
     def _reader(self, response: Any) -> Callable[[int], bytes]:
         """Return a read function that keeps to the limits and notices an ``ERR`` packet at the start of an answer."""
 
-        def read_limited(size: int) -> bytes:
+        def read_some(size: int) -> bytes:
             if time.monotonic() > self.deadline:
-                raise RepositoryUnavailable(
-                    f"{self.source.shown_url} did not finish within {self.source.total_timeout:.0f} s."
-                )
+                seconds = self.source.total_timeout
+                raise RepositoryUnavailable(f"{self.source.shown_url} did not finish within {seconds:.0f} s.")
             try:
-                data: bytes = response.read(size)
+                data: bytes = response.read1(size)
             except HTTPError as error:
                 raise connection_error(self.source, error) from error
             self.bytes_left -= len(data)
@@ -122,18 +136,37 @@ class HttpGitClient(AbstractHttpGitClient):
                 raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
             return data
 
+        def read_limited(size: int) -> bytes:
+            parts = []
+            while size > 0 and (data := read_some(size)):
+                parts.append(data)
+                size -= len(data)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
         start = read_limited(4)
         if start[:1].isalnum() and start not in (b"0000", b"0001", b"0002"):
             start += read_limited(4)
         if start[4:] == b"ERR ":
             message = read_limited(max(0, min(int(start[:4], 16) - 8, 4096)))
-            raise GitProtocolError(message.decode("utf-8", "replace").strip())
+            raise ServerRefusal(message.decode("utf-8", "replace").strip())
         first = BytesIO(start)
+        last = b""
 
         def read(size: int) -> bytes:
+            nonlocal last
             data = first.read(size)
-            return data if len(data) == size else data + read_limited(size - len(data))
+            data = data if len(data) == size else data + read_limited(size - len(data))
+            last = data[-4:]
+            return data
 
+        def close(hang_up: Callable[[], None] = response.close) -> None:
+            # The last packet was read, not yet the end of the HTTP body. With that, the connection can be used again.
+            if last == b"0000":
+                with suppress(RepositoryError):
+                    read_some(1)
+            hang_up()
+
+        response.close = close
         return read
 
 
@@ -184,7 +217,7 @@ def connection_error(source: GitSource, error: Exception) -> RepositoryError:
             f"The TLS certificate of {where} is not trusted: {cause}",
             advice="Check the address, or give the certificate authority of a private forge.",
         )
-    if isinstance(cause, Urllib3TimeoutError):
+    if isinstance(cause, Urllib3TimeoutError) and not isinstance(cause, NewConnectionError):
         return RepositoryUnavailable(f"{where} did not answer in time.")
     if isinstance(error, MaxRetryError) and "redirect" in str(cause):
         return RepositoryError(f"{where} redirects more than {MAX_REDIRECTS} times.")

@@ -6,18 +6,18 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
-from dulwich.object_store import DiskObjectStore
-from dulwich.objects import Blob, Commit, ObjectID, parse_tree
+from dulwich.objects import Commit, parse_tree
 
 from ftp_deploy.exceptions import RepositoryError
 from ftp_deploy.repository.base import TreeEntry
+from ftp_deploy.repository.pack import BLOB, COMMIT, KINDS, TREE, Entry, Pack
 
-SPOOL_BYTES = 1024 * 1024
+LARGEST_TREE = 64 * 1024 * 1024
+LONGEST_PATH = 65_536
 
 
 class BlobSource(Protocol):
@@ -33,45 +33,64 @@ class BlobSource(Protocol):
 class ObjectStore:
     """Packs in a temporary folder."""
 
-    def __init__(self, folder: str | None = None) -> None:
-        self.folder = tempfile.mkdtemp(prefix="ftp-deploy-git-", dir=folder)
-        self._store = DiskObjectStore.init(self.folder)
-        self._lock = threading.Lock()
+    def __init__(self, folder: str | None = None, max_bytes: int = 1 << 40) -> None:
+        self.folder = tempfile.mkdtemp(prefix="ftp-deploy-git-", dir=folder or None)
+        self.algorithm = "sha1"
+        self._max_bytes = max_bytes
+        self._packs: list[Pack] = []
 
     def close(self) -> None:
-        """Remove the folder; harmless when called twice."""
-        self._store.close()
+        """Remove everything; harmless when called twice."""
+        for pack in self._packs:
+            pack.close()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def __contains__(self, object_id: str) -> bool:
-        with self._lock:
-            return ObjectID(object_id.encode("ascii")) in self._store
 
     @contextmanager
     def incoming(self) -> Iterator[BinaryIO]:
-        """Give a file for one pack; it is indexed when the block ends well and removed otherwise."""
-        file, commit, abort = self._store.add_pack()
+        """Give a file for one pack; it is read when the block ends well and removed otherwise."""
+        file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115
         try:
             yield file
+            if file.tell():
+                file.flush()
+                pack = Pack(file, self.algorithm, self.folder)
+                pack.index(self._max_bytes)
+                self._packs.append(pack)
         except BaseException:
-            abort()
+            file.close()
             raise
-        with self._lock:
-            commit()
 
-    def raw(self, object_id: str) -> tuple[int, bytes]:
-        """Return an object's type number and content. Raises ``KeyError``."""
-        with self._lock:
-            return self._store.get_raw(ObjectID(object_id.encode("ascii")))
+    def _find(self, object_id: str) -> tuple[Pack, Entry] | None:
+        for pack in self._packs:
+            entry = pack.entries.get(object_id)
+            if entry:
+                return pack, entry
+        return None
 
-    def commit_tree(self, commit: str) -> str:
-        """Return the id of a commit's tree."""
-        with self._lock:
-            found = self._store[ObjectID(commit.encode("ascii"))]
-        if not isinstance(found, Commit):
-            raise RepositoryError(f"{commit} is not a commit.")
-        tree: bytes = found.tree
-        return tree.decode("ascii")
+    def __contains__(self, object_id: str) -> bool:
+        return self._find(object_id) is not None
+
+    def entry(self, object_id: str, kind: int) -> tuple[Pack, Entry]:
+        """Return where an object lies. Raises ``RepositoryError`` where it is not here or of another kind."""
+        found = self._find(object_id)
+        if found is None:
+            raise RepositoryError(f"The {KINDS[kind].decode()} {object_id} is not among what the forge sent.")
+        if found[1].kind != kind:
+            raise RepositoryError(f"{object_id} is not a {KINDS[kind].decode()}.")
+        return found
+
+    def open(self, object_id: str, kind: int) -> BinaryIO:
+        """Return an object's content as a file."""
+        pack, entry = self.entry(object_id, kind)
+        return pack.open(entry)
+
+    def read(self, object_id: str, kind: int) -> bytes:
+        """Return the whole content of a commit or a tree."""
+        pack, entry = self.entry(object_id, kind)
+        if entry.size > LARGEST_TREE:
+            raise RepositoryError(f"The {KINDS[kind].decode()} {object_id} is larger than {LARGEST_TREE} bytes.")
+        with pack.open(entry) as file:
+            return file.read()
 
 
 class Snapshot:
@@ -83,6 +102,7 @@ class Snapshot:
         self.tree: tuple[TreeEntry, ...] = ()
         self._store = store
         self._source = source
+        self._fetching = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -104,57 +124,42 @@ class Snapshot:
 
     def load_tree(self, max_files: int) -> None:
         """Read the tree, and the targets of its symlinks, which every plan needs."""
-        try:
-            tree = self._store.commit_tree(self.commit)
-            self.tree = tuple(self._entries(tree, max_files))
-        except KeyError as error:
-            raise RepositoryError(f"The tree of {self.commit} is not complete: {error}") from error
+        commit = Commit.from_string(self._store.read(self.commit, COMMIT))
+        self.tree = tuple(self._entries(commit.tree.decode("ascii"), max_files))
         self.fetch_blobs(entry.blob_id for entry in self.tree if stat.S_ISLNK(entry.mode))
 
     def _entries(self, root: str, max_files: int) -> Iterator[TreeEntry]:
-        """Walk the trees from ``root``, in git's order within each directory; bounded, as a tree may be hostile."""
+        """Walk the trees from ``root``; bounded, as a tree may be hostile."""
         waiting = [(b"", root)]
         found = 0
         while waiting:
             prefix, tree_id = waiting.pop()
-            _kind, data = self._store.raw(tree_id)
-            for name, mode, blob_id in parse_tree(data, sha_len=len(tree_id) // 2):
+            for name, mode, object_id in parse_tree(self._store.read(tree_id, TREE), sha_len=len(tree_id) // 2):
                 found += 1
                 path = prefix + name
-                if found > max_files or len(path) > 65_536:
-                    raise RepositoryError(f"The tree of {self.commit} has more than {max_files} files.")
+                if found > max_files:
+                    raise RepositoryError(f"The commit {self.commit} holds more than {max_files} files.")
+                if len(path) > LONGEST_PATH:
+                    raise RepositoryError(f"The commit {self.commit} holds a path of more than {LONGEST_PATH} bytes.")
                 if stat.S_ISDIR(mode):
-                    waiting.append((path + b"/", blob_id.decode("ascii")))
+                    waiting.append((path + b"/", object_id.decode("ascii")))
                 else:
-                    yield TreeEntry(path, mode, blob_id.decode("ascii"))
+                    yield TreeEntry(path, mode, object_id.decode("ascii"))
 
     def fetch_blobs(self, blob_ids: Iterable[str]) -> None:
         """Fetch those blobs that are not here yet, in few requests. Raises ``RepositoryError`` and below."""
-        self._source.fetch_blobs(self._store, self.commit, blob_ids)
+        with self._fetching:
+            self._source.fetch_blobs(self._store, self.commit, blob_ids)
 
     def size(self, blob_id: str) -> int:
         """Return the size of a fetched blob in bytes. Raises ``RepositoryError`` for one that is not here."""
-        return len(self._blob(blob_id))
+        return self._store.entry(blob_id, BLOB)[1].size
 
     def open(self, blob_id: str) -> BinaryIO:
         """Return a fetched blob as a file, at its start. Close it after use."""
-        data = self._blob(blob_id)
-        if len(data) <= SPOOL_BYTES:
-            return BytesIO(data)
-        file = tempfile.TemporaryFile(dir=self._store.folder)  # noqa: SIM115
-        file.write(data)
-        file.seek(0)
-        return file
+        return self._store.open(blob_id, BLOB)
 
     def read(self, blob_id: str, limit: int) -> bytes:
         """Return the first ``limit`` bytes of a fetched blob."""
-        return self._blob(blob_id)[:limit]
-
-    def _blob(self, blob_id: str) -> bytes:
-        try:
-            kind, data = self._store.raw(blob_id)
-        except KeyError as error:
-            raise RepositoryError(f"The blob {blob_id} was not fetched.") from error
-        if kind != Blob.type_num:
-            raise RepositoryError(f"{blob_id} is not a blob.")
-        return data
+        with self.open(blob_id) as file:
+            return file.read(limit)

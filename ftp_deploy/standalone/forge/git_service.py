@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from typing import IO, cast
 
+from dulwich.errors import GitProtocolError
 from dulwich.protocol import ReceivableProtocol
 from dulwich.repo import Repo
 from dulwich.server import BackendRepo, DictBackend, ReceivePackHandler, UploadPackHandler
@@ -79,5 +80,9 @@ def run_dulwich(repository: StoredRepository, service: str, body: IO[bytes] | No
     with Repo(str(repository.folder)) as repo:
         kind = UploadPackHandler if service == SERVICES[0] else ReceivePackHandler
         served: dict[str, BackendRepo] = {"/": repo}
-        kind(DictBackend(served), ["/"], protocol, stateless_rpc=True, advertise_refs=body is None).handle()
+        try:
+            kind(DictBackend(served), ["/"], protocol, stateless_rpc=True, advertise_refs=body is None).handle()
+        except GitProtocolError as error:
+            line = f"ERR {error}".encode()
+            write(b"%04x%s" % (len(line) + 4, line))
     return b"".join(answer)
