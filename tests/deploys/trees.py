@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.objects import Blob, Commit, Tree
+from dulwich.pack import write_pack_objects
 
 from ftp_deploy.repository.snapshot import ObjectStore, Snapshot
 
@@ -32,7 +34,9 @@ def snapshot(files: Files, message: str = "change", *, modes: Mapping[str, int] 
     commit.author_timezone = commit.commit_timezone = 0
     commit.message = message.encode()
     objects.append(commit)
-    store._store.add_objects([(item, None) for item in objects])
+    with store.incoming() as pack:
+        unique = list({item.id: item for item in objects}.values())
+        write_pack_objects(pack.write, unique, DEFAULT_OBJECT_FORMAT, deltify=False)
     found = Snapshot(store, NothingToFetch(), commit.id.decode(), exact=True)
     found.load_tree(100_000)
     return found
