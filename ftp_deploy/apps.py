@@ -25,3 +25,4 @@ class FTPDeployConfig(AppConfig):
 
         if _state.default_app is None:
             from ftp_deploy import celery  # noqa: F401 - importing makes it the default app
+        from ftp_deploy import tasks  # noqa: F401 - importing registers them with whichever app there is

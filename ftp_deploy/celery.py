@@ -82,7 +82,7 @@ def make_app() -> Celery:
     """Return the configured app."""
     found = Celery("ftp_deploy")
     found.config_from_object(ProjectSettings())
-    found.autodiscover_tasks(["ftp_deploy"], force=True)
+    found.autodiscover_tasks(["ftp_deploy"])  # At the worker's start, after Celery has set up Django.
     return found
 
 
@@ -95,6 +95,8 @@ class ProjectSettings:
     def _load(self) -> dict[str, Any]:
         if self._values is None:
             named = {name: getattr(settings, name) for name in dir(settings) if name.startswith("CELERY_")}
+            if not named.get("CELERY_BROKER_URL"):
+                named.pop("CELERY_BROKER_URL", None)  # Empty, as an unset variable of the environment: no broker.
             self._values = defaults() | {name.removeprefix("CELERY_").lower(): value for name, value in named.items()}
         return self._values
 

@@ -14,19 +14,25 @@ import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q
 from django.db.models.functions import Now
 
 from ftp_deploy.conf import conf
 from ftp_deploy.exceptions import DeployCancelled, LeaseLost, WorkerStopping
-from ftp_deploy.models import LeaseEvent, Service
+from ftp_deploy.models import Deploy, LeaseEvent, Service
 
 logger = logging.getLogger(__name__)
 
 StopAsked = Callable[[], bool]
+T = TypeVar("T")
+
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""What a database raises that was restarted, is out of reach, or is locked by somebody else."""
+PAUSE = 0.5
+"""Seconds between two tries to reach a database that is away."""
 
 
 def after(seconds: float) -> Any:
@@ -69,6 +75,7 @@ class Lease:
     ) -> None:
         self._left.set()
         self._thread.join()
+        self.give_up()
         self.release()
 
     def guard(self) -> None:
@@ -109,6 +116,28 @@ class Lease:
             self._lost = True
             raise LeaseLost
         self._last_beat = asked
+
+    def persist(self, write: Callable[[], T]) -> T:
+        """Run a write that may run twice; where the database is away try again, as long as the lease is surely held.
+
+        Raises ``LeaseLost`` once it is not.
+        """
+        while True:
+            try:
+                return write()
+            except DATABASE_AWAY as error:
+                logger.warning("Service %s: the database is away: %s", self.service_id, type(error).__name__)
+                connection.close()
+            self.must_hold()
+            self._left.wait(PAUSE)
+
+    def give_up(self) -> None:
+        """Put back what this epoch still has as running: its worker lives, so nobody needs to count a crash."""
+        left = Deploy.objects.filter(service=self.service_id, epoch=self.epoch, state=Deploy.State.RUNNING)
+        try:
+            left.update(state=Deploy.State.QUEUED, run=None)
+        except (DatabaseError, InterfaceError):
+            connection.close()
 
     def release(self) -> None:
         """Let go; harmless where the lease was lost. A database that is away lets the lease run out instead."""

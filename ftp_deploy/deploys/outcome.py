@@ -18,6 +18,9 @@ from ftp_deploy.signals import deploy_finished
 
 logger = logging.getLogger(__name__)
 
+LONGEST_PAUSE = 900.0
+"""Seconds between two attempts at most, however often a deploy is tried."""
+
 CARRYING = (Deploy.Kind.PUSH, Deploy.Kind.MANUAL, Deploy.Kind.FULL, Deploy.Kind.RESTORE)
 """Kinds whose tree holds what earlier failed deploys were to put live."""
 
@@ -54,7 +57,8 @@ def cancelled(lease: Lease, deploy: Deploy) -> None:
 def failed(lease: Lease, deploy: Deploy, error: FTPDeployError) -> None:
     """Record a failure, or put the deploy back for a later attempt where the error may pass by itself."""
     if error.transient and deploy.attempts < conf.MAX_ATTEMPTS:
-        hand_back(lease, deploy, error, conf.RETRY_SECONDS * 2 ** (deploy.attempts - 1))
+        pause = min(conf.RETRY_SECONDS * 2 ** (deploy.attempts - 1), LONGEST_PAUSE)
+        hand_back(lease, deploy, error, pause)
         return
     with transaction.atomic():
         _hold(lease)

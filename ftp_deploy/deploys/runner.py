@@ -7,7 +7,7 @@ from ftp_deploy.deploys import outcome
 from ftp_deploy.deploys.aftercare import clean_up
 from ftp_deploy.deploys.aftermath import after_switch, go_back
 from ftp_deploy.deploys.fetch import fetch_service, is_outdated, wanted_commit
-from ftp_deploy.deploys.lease import Lease, StopAsked, claim, never
+from ftp_deploy.deploys.lease import DATABASE_AWAY, Lease, StopAsked, claim, never
 from ftp_deploy.deploys.pick import take_next
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.sweep import is_due
@@ -51,11 +51,14 @@ def run_deploy(lease: Lease, deploy: Deploy) -> None:
         raise
     except DeployCancelled:
         clean_up(recorder)
-        outcome.cancelled(lease, deploy)
+        lease.persist(lambda: outcome.cancelled(lease, deploy))
     except WorkerStopping:
         recorder.log("The worker is shutting down; another one goes on.")
-        recorder.flush()
-        outcome.hand_back(lease, deploy)
+        lease.persist(recorder.flush)
+        lease.persist(lambda: outcome.hand_back(lease, deploy))
+    except DATABASE_AWAY as error:
+        logger.warning("Deploy %s: the database was away: %s", deploy.pk, type(error).__name__)
+        lease.persist(lambda: outcome.hand_back(lease, deploy))
     except FTPDeployError as error:
         _fail(recorder, error)
     except Exception as error:
@@ -72,22 +75,22 @@ def _put_live(recorder: Recorder) -> None:
     recorder.enter(Deploy.Phase.FETCHING)
     with fetch_service(service, wanted_commit(deploy)) as snapshot:
         if is_outdated(recorder, snapshot):
-            outcome.superseded(recorder.lease, deploy)
+            recorder.lease.persist(lambda: outcome.superseded(recorder.lease, deploy))
             return
         transfer(recorder, service, snapshot)
     recorder.log(f"{snapshot.commit[:12]} is live.")
     after_switch(recorder, service)
     recorder.enter(Deploy.Phase.FINISHING)
-    outcome.succeeded(recorder.lease, deploy, snapshot.commit)
+    recorder.lease.persist(lambda: outcome.succeeded(recorder.lease, deploy, snapshot.commit))
     go_back(recorder, service)
 
 
 def _fail(recorder: Recorder, error: FTPDeployError) -> None:
     recorder.log(" ".join(filter(None, (error.message, error.advice))), "error")
-    recorder.flush()
+    recorder.lease.persist(recorder.flush)
     if isinstance(error, StorageFull):
         clean_up(recorder)
-    outcome.failed(recorder.lease, recorder.deploy, error)
+    recorder.lease.persist(lambda: outcome.failed(recorder.lease, recorder.deploy, error))
 
 
 def _wake_for_late_arrivals(service_id: int) -> None:

@@ -90,7 +90,7 @@ class _Transfer:
             self._clear_the_way(planned)
             self._make_directories(planned.manifest)
             self._upload()
-            self.recorder.enter_switch()
+            self.recorder.lease.persist(self.recorder.enter_switch)
             drift.keep_copies(self.transport, copies, self.recorder)
             self._switch(planned)
             self._prune(planned)
@@ -101,9 +101,8 @@ class _Transfer:
             self._record()
 
     def _record(self) -> None:
-        self.journal.write_uploaded()
-        self.journal.write_applied()
-        self.recorder.flush()
+        for write in (self.journal.write_uploaded, self.journal.write_applied, self.recorder.flush):
+            self.recorder.lease.persist(write)
 
     def _clear_the_way(self, planned: Planned) -> None:
         """Delete the files whose names new directories need; nothing could be put below them otherwise."""

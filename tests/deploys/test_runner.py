@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from ftp_deploy.deploys import contents, fetch, lease, queue, restore, runner, skips
@@ -320,7 +321,7 @@ def test_a_cancelled_deploy_leaves_no_trace(service, forge, server, monkeypatch)
     assert server.directories == directories
 
 
-def test_a_run_that_lost_its_lease_writes_nothing_more(service, forge, server, monkeypatch) -> None:
+def test_a_run_that_lost_its_lease_only_puts_back_its_row(service, forge, server, monkeypatch) -> None:
     forge.push(SITE)
     run(service)
     deploy = forge.push({"index.html": b"two"})
@@ -329,12 +330,41 @@ def test_a_run_that_lost_its_lease_writes_nothing_more(service, forge, server, m
         Service.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
         raise ConnectionFailed("late")
 
-    monkeypatch.setattr("ftp_deploy.transports.memory.Memory.rename", lose)
-    run(service)
-    assert reload(deploy).state == State.RUNNING
+    with monkeypatch.context() as patch:
+        patch.setattr("ftp_deploy.transports.memory.Memory.rename", lose)
+        run(service)
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.crashes, deploy.error) == (State.QUEUED, 0, "")
     assert live_without_temporary(server) == SITE
-    monkeypatch.undo()
-    forge.service.refresh_from_db()
+    run(service)
+    assert (reload(deploy).state, reload(deploy).crashes) == (State.SUCCEEDED, 0)
+    assert live(server) == {"index.html": b"two"}
+
+
+@pytest.mark.parametrize("moment", ["uploading", "switching", "finishing"])
+def test_a_database_that_is_away_for_a_moment_costs_no_attempt(service, forge, server, monkeypatch, moment) -> None:
+    from ftp_deploy.deploys.recorder import Recorder
+
+    monkeypatch.setattr(lease, "PAUSE", 0.01)
+    faults = iter([OperationalError("server closed the connection unexpectedly")] * 2)
+    target = {"uploading": (Recorder, "write"), "switching": (Recorder, "enter_switch")}.get(
+        moment, (runner.outcome, "succeeded")
+    )
+    unbroken = getattr(*target)
+
+    def broken(*args, **kwargs):
+        if moment != "uploading" or kwargs.get("phase") == "uploading":
+            for fault in faults:
+                raise fault
+        return unbroken(*args, **kwargs)
+
+    monkeypatch.setattr(*target, broken)
+    deploy = forge.push(SITE)
+    run(service)
+    run(service)
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.attempts, deploy.crashes) == (State.SUCCEEDED, 1, 0)
+    assert live(server) == SITE
 
 
 def test_renames_whose_answer_was_lost_are_settled(service, forge, server, monkeypatch) -> None:

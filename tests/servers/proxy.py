@@ -77,7 +77,8 @@ class Proxy:
             if once:
                 server.close()
                 self._servers.remove(server)
-            await self._join(reader, writer, port)
+            with suppress(asyncio.CancelledError):  # the proxy is being closed
+                await self._join(reader, writer, port)
 
         server = await asyncio.start_server(take, "127.0.0.1", 0)
         self._servers.append(server)
