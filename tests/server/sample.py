@@ -158,7 +158,8 @@ def fill(days: int = 30) -> list[Service]:
     Notification.objects.create(name="Client and studio", commit_user_fail=True)
     Address.objects.create(notification=team, email="ops@studio.example", on_success=False)
     Address.objects.create(notification=team, email="mira@studio.example")
-    services = []
+    services: list[Service] = []
+    history: list[tuple[datetime, int]] = []
     for number, (name, provider, protocol, host, path) in enumerate(SITES):
         service = Service.objects.create(
             repository_name=name,
@@ -184,12 +185,14 @@ def fill(days: int = 30) -> list[Service]:
         for day in range(days, 0, -1):
             for _ in range(generator.choice([0, 0, 1, 1, 2]) + (number == 0)):
                 at = now - timedelta(days=day) + timedelta(hours=generator.gauss(0, 3))
-                state = generator.choices(["succeeded", "skipped", "restored"], [40, 1, 2])[0]
-                add_deploy(service, state, min(at, now - timedelta(hours=9)), generator)
+                history.append((min(at, now - timedelta(hours=9)), number))
         manifest = Manifest({f"page-{n}.html": Entry("0" * 40, 0o100644, 900 + n) for n in range(1251)})
         stored = ServiceManifest(service=service, commit=f"{generator.getrandbits(160):040x}")
         stored.manifest = manifest
         stored.save()
+    for at, number in sorted(history):
+        state = generator.choices(["succeeded", "skipped", "restored"], [40, 1, 2])[0]
+        add_deploy(services[number], state, at, generator)
     error = {
         "error": "img/team.jpg: 552 Requested file action aborted. Exceeded storage allocation.",
         "error_kind": "StorageFull",
@@ -197,6 +200,7 @@ def fill(days: int = 30) -> list[Service]:
     }
     for hours in (6, 4.2, 1.1):
         failed = add_deploy(services[4], "failed", now - timedelta(hours=hours), generator, **error)
+        failed.created_at = now - timedelta(hours=hours)
         add_log(failed)
         LogLine.objects.create(deploy=failed, at=failed.finished_at, level="error", text=error["error"])
         add_changes(failed, "planned")

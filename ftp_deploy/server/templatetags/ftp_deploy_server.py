@@ -53,7 +53,7 @@ def state_mark(deploy: Deploy) -> SafeString:
     name, tone = STATE_MARKS[Deploy.State(deploy.state)]
     css = "spin" if deploy.state == Deploy.State.RUNNING else ""
     return format_html(
-        '<span class="mark mark-{}">{}<span>{}</span></span>', tone, icon(name, css=css), deploy.get_state_display()
+        '<span class="state state-{}">{}<span>{}</span></span>', tone, icon(name, css=css), deploy.get_state_display()
     )
 
 
@@ -61,7 +61,7 @@ def state_mark(deploy: Deploy) -> SafeString:
 def status_icon(service: Service) -> SafeString:
     """Draw the icon of a service's status."""
     name, tone = STATUS_MARKS[Service.Status(service.status)]
-    return format_html('<span class="mark mark-{}">{}</span>', tone, icon(name))
+    return format_html('<span class="state state-{}">{}</span>', tone, icon(name))
 
 
 @register.simple_tag
@@ -107,6 +107,8 @@ def took(span: timedelta | float | None) -> str:
     if not minutes:
         return _("%(seconds)s s") % {"seconds": rest}
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return _("%(days)s d %(hours)s h") % {"days": hours // 24, "hours": hours % 24}
     if hours:
         return _("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": minutes}
     return _("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": rest}
