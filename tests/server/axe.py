@@ -22,6 +22,5 @@ def violations(page) -> list[str]:
     """Return a line for each violation on the page as it stands."""
     page.evaluate(source())
     found = page.evaluate("tags => axe.run(document, {runOnly: tags}).then(r => r.violations)", TAGS)
-    return [
-        f"{one['id']}: {node['target']} {node.get('failureSummary', '')[:300]}" for one in found for node in one["nodes"][:4]
-    ]
+    nodes = [(one["id"], node) for one in found for node in one["nodes"][:4]]
+    return [f"{rule}: {node['target']} {node.get('failureSummary', '')[:300]}" for rule, node in nodes]

@@ -59,9 +59,7 @@ def open_page(browser, live_server, transactional_db):
             locale="en-GB",
             reduced_motion="reduce",
         )
-        context.add_cookies(
-            [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
-        )
+        context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
         page = context.new_page()
         contexts.append(context)
         consoles.append(Console(page))

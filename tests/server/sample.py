@@ -131,7 +131,7 @@ def checks(failed: str = "") -> list[dict[str, str]]:
         "host": "FTP host",
         "login": "FTP login",
         "path": "FTP path",
-        "repository-login": "Repository login",
+        "repository_login": "Repository login",
         "repository": "Repository",
         "branch": "Branch",
         "hook": "Hook",

@@ -15,7 +15,8 @@ def addresses() -> list[str]:
     broken = Service.objects.get(repository_name="festival-2026").pk
     busy = Service.objects.get(repository_name="northwind-shop").pk
     new = Service.objects.get(repository_name="documentation").pk
-    states = [Deploy.objects.filter(state=state).latest("pk").pk for state in ("running", "failed", "succeeded", "skipped")]
+    shown = ("running", "failed", "succeeded", "skipped")
+    states = [Deploy.objects.filter(state=state).latest("pk").pk for state in shown]
     return [
         reverse("ftpdeploy_dashboard"),
         reverse("ftpdeploy_dashboard") + "?text=nothing+fits",

@@ -46,5 +46,10 @@ class AddressForm(forms.ModelForm):
         for name in ("on_success", "on_fail"):
             self.fields[name].widget.attrs["class"] = "form-check-input"
 
+    def has_changed(self) -> bool:
+        """Leave a new row out that has no address, whatever its boxes say."""
+        entered = self.data.get(self.add_prefix("email"), "").strip()
+        return bool(self.instance.pk or entered) and super().has_changed()
+
 
 AddressFormSet = forms.inlineformset_factory(Notification, Address, form=AddressForm, extra=3, can_delete=True)

@@ -54,8 +54,10 @@ class ServiceForm(SecretsFormMixin, forms.ModelForm):
             "after_urls",
             "secret_key",
             "signature_required",
+            "groups",
         ]
         widgets = {
+            "groups": forms.CheckboxSelectMultiple(),
             "excludes": forms.Textarea(attrs={"rows": 5, "class": "mono", "spellcheck": "false"}),
             "certificate_authority": forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
             "host": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),

@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ftp_deploy.inspections import LABELS
 from ftp_deploy.models import Deploy, Service
 
 register = template.Library()
@@ -127,9 +128,9 @@ def first_line(text: str) -> str:
 
 
 @register.filter
-def commit_of(links: Mapping[str, str], commit: str) -> str:
-    """Return the address of a commit on its forge, empty where there is none."""
-    return links.get(commit, "")
+def check_label(name: str) -> str:
+    """Return what people call a check, in the viewer's language."""
+    return str(LABELS.get(name, name))
 
 
 @register.simple_tag(takes_context=True)

@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.generic import DeleteView, ListView, UpdateView
 
+from ftp_deploy import audit
 from ftp_deploy.conf import conf
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Account
 from ftp_deploy.models.account import settings_login
 from ftp_deploy.models.choices import provider_choices
 from ftp_deploy.providers import open_provider
-from ftp_deploy.server import core
 from ftp_deploy.server.forms.account import AccountForm
 from ftp_deploy.server.views.actions import refusal
 from ftp_deploy.server.views.base import Page
@@ -56,7 +56,7 @@ class EditAccount(Page, UpdateView):
     def form_valid(self, form: Any) -> HttpResponse:
         """Save and write it down; the token's value is never part of that."""
         account = form.save()
-        core.record(self.request, self.action, None, str(account))
+        audit.record(self.request, self.action, None, str(account))
         messages.success(self.request, _("Saved."))
         return HttpResponseRedirect(reverse("ftpdeploy_accounts"))
 
@@ -118,6 +118,6 @@ class DeleteAccount(Page, DeleteView):
         except ProtectedError:
             messages.error(self.request, _("Services use this account. Give them another one first."))
             return HttpResponseRedirect(reverse("ftpdeploy_accounts"))
-        core.record(self.request, "delete account", None, str(self.object))
+        audit.record(self.request, "delete account", None, str(self.object))
         messages.success(self.request, _("The account is deleted."))
         return response

@@ -10,14 +10,14 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
+from ftp_deploy import audit, hooks, tasks
+from ftp_deploy.access import services_for
 from ftp_deploy.deploys import queue
 from ftp_deploy.deploys import restore as restoring
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Deploy, Service
-from ftp_deploy.models.service import new_secret_key
-from ftp_deploy.server import core, hooks
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.views.base import Page
+from ftp_deploy.validation import validate
 
 
 def refusal(error: FTPDeployError) -> str:
@@ -40,7 +40,7 @@ class ServiceAction(Page):
         except FTPDeployError as error:
             messages.error(request, refusal(error))
         else:
-            core.record(request, self.action, self.service, **self.detail())
+            audit.record(request, self.action, self.service, **self.detail())
             messages.success(request, said)
         return self.answer()
 
@@ -114,7 +114,7 @@ class CheckService(ServiceAction):
 
     def act(self, service: Service) -> str:
         """Run the checks now, so that the answer shows them."""
-        core.validate(service)
+        validate(service)
         service.refresh_from_db()
         if service.status == Service.Status.OK:
             return _("All checks passed.")
@@ -137,7 +137,7 @@ class AddHook(ServiceAction):
     def act(self, service: Service) -> str:
         """Ask the forge, then check the service again in the background."""
         hooks.install_hook(service, self.request)
-        core.validate_later(service)
+        tasks.send("ftp_deploy.validate", service.pk)
         return _("The hook is set up. Pushes now reach this service.")
 
 
@@ -148,17 +148,9 @@ class RenewKeys(ServiceAction):
 
     def act(self, service: Service) -> str:
         """Change both and the hook; where the forge refuses, nothing is changed."""
-        forge = service.forge()
-        known = None
-        if forge.has_api:
-            known = next((h for h in forge.hooks(service.repository_slug) if service.secret_key in h.url), None)
-        service.secret_key, service.hook_secret = new_secret_key(), new_secret_key()
-        if known:
-            url = hooks.hook_url(service, self.request)
-            forge.update_hook(service.repository_slug, known.id, url, service.hook_secret)
-        service.save(update_fields=["secret_key", "hook_secret"])
-        core.validate_later(service)
-        if known:
+        changed = hooks.renew_keys(service, self.request)
+        tasks.send("ftp_deploy.validate", service.pk)
+        if changed:
             return _("The keys are new, and the hook on the forge has them.")
         return _("The keys are new. Add the hook again.")
 

@@ -7,10 +7,10 @@ from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.views.generic import TemplateView
 
+from ftp_deploy.access import services_for
 from ftp_deploy.models import Account, Deploy, Service
 from ftp_deploy.models.choices import provider_choices
 from ftp_deploy.server import live, overview
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.progress import current_deploys, progress_of
 from ftp_deploy.server.views.base import Page
 

@@ -13,9 +13,9 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from ftp_deploy.access import services_for
 from ftp_deploy.models import Deploy, LogLine
 from ftp_deploy.server import live
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.progress import progress_of
 from ftp_deploy.server.views.base import Page
 

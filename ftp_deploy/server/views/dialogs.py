@@ -9,11 +9,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from ftp_deploy import audit
+from ftp_deploy.access import services_for
 from ftp_deploy.deploys import restore as restoring
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Deploy, Notification, Service
-from ftp_deploy.server import core
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.views.base import Page
 
 FILES_SHOWN = 1000
@@ -231,7 +231,7 @@ class NotificationCard(Page, TemplateView):
         chosen = request.POST.get("notification", "")
         service.notification = get_object_or_404(Notification, pk=int(chosen)) if chosen.isdigit() else None
         service.save(update_fields=["notification"])
-        core.record(request, "change notification", service, to=str(service.notification or ""))
+        audit.record(request, "change notification", service, to=str(service.notification or ""))
         if request.headers.get("HX-Request"):
             return self.render_to_response(self.get_context_data(saved=True))
         messages.success(request, _("The notification is changed."))

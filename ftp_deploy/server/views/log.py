@@ -12,9 +12,9 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from ftp_deploy.access import services_for
 from ftp_deploy.models import AuditEntry, Deploy
 from ftp_deploy.server import overview
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.manage import LISTED
 

@@ -10,10 +10,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.generic import TemplateView
 
+from ftp_deploy.access import services_for
 from ftp_deploy.deploys.restore import restorable
 from ftp_deploy.models import Deploy, Service, ServiceManifest
 from ftp_deploy.server import live
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.overview import Row, counts_of
 from ftp_deploy.server.progress import current_deploys, progress_of
 from ftp_deploy.server.views.base import Page

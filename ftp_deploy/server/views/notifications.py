@@ -13,10 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.generic import DeleteView, ListView, UpdateView
 
+from ftp_deploy import audit
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Notification
 from ftp_deploy.notifications import sets
-from ftp_deploy.server import core
 from ftp_deploy.server.forms.notification import AddressFormSet, NotificationForm
 from ftp_deploy.server.views.actions import refusal
 from ftp_deploy.server.views.base import Page
@@ -62,7 +62,7 @@ class EditNotification(Page, UpdateView):
         with transaction.atomic():
             self.object = addresses.instance = form.save()
             addresses.save()
-        core.record(self.request, self.action, None, str(self.object))
+        audit.record(self.request, self.action, None, str(self.object))
         messages.success(self.request, _("Saved."))
         return HttpResponseRedirect(str(self.success_url))
 
@@ -106,7 +106,7 @@ class DeleteNotification(Page, DeleteView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Write it down, then delete."""
-        core.record(self.request, "delete notification", None, str(self.object))
+        audit.record(self.request, "delete notification", None, str(self.object))
         messages.success(self.request, _("The notification is deleted."))
         return super().form_valid(form)
 
@@ -127,7 +127,7 @@ class SendTest(Page):
         except OSError as error:  # smtplib's errors are OSErrors
             messages.error(request, _("The mail server refused: %(reply)s") % {"reply": error})
         else:
-            core.record(request, "send test", None, str(notification))
+            audit.record(request, "send test", None, str(notification))
             messages.success(request, _("A test went to %(names)s.") % {"names": ", ".join(told)})
         return redirect("ftpdeploy_notifications")
 

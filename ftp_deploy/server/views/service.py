@@ -8,9 +8,9 @@ from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext as _
 from django.views.generic import DeleteView, UpdateView
 
+from ftp_deploy import audit, hooks, tasks
+from ftp_deploy.access import services_for
 from ftp_deploy.models import Service
-from ftp_deploy.server import core, hooks
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.forms.service import ServiceForm
 from ftp_deploy.server.views.base import Page
 
@@ -37,8 +37,8 @@ class EditService(Page, UpdateView):
     def form_valid(self, form: Any) -> HttpResponse:
         """Save, write down which fields changed (never a secret's value), and have the service checked."""
         self.object = form.save()
-        core.record(self.request, self.action, self.object, fields=form.changed_data)
-        core.validate_later(self.object)
+        audit.record(self.request, self.action, self.object, fields=form.changed_data)
+        tasks.send("ftp_deploy.validate", self.object.pk)
         messages.success(self.request, _("Saved. The checks run now; their result appears under Status."))
         return HttpResponseRedirect(reverse("ftpdeploy_service_manage", args=[self.object.pk]))
 
@@ -80,6 +80,6 @@ class DeleteService(Page, DeleteView):
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Write it down, then delete."""
-        core.record(self.request, "delete service", None, str(self.object))
+        audit.record(self.request, "delete service", None, str(self.object))
         messages.success(self.request, _("The service is deleted."))
         return super().form_valid(form)

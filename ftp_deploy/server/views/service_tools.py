@@ -11,6 +11,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
+from ftp_deploy.access import services_for
 from ftp_deploy.conf import conf
 from ftp_deploy.exceptions import ConfigurationError, FTPDeployError
 from ftp_deploy.models import Account, Service
@@ -18,7 +19,6 @@ from ftp_deploy.models.account import settings_login
 from ftp_deploy.providers import open_provider
 from ftp_deploy.providers.base import Provider
 from ftp_deploy.server import connection
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.live import version
 from ftp_deploy.server.views.base import Page
 

@@ -9,9 +9,9 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from ftp_deploy.access import services_for
 from ftp_deploy.models import Deploy
 from ftp_deploy.server import figures
-from ftp_deploy.server.access import services_for
 from ftp_deploy.server.live import version
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.log import number

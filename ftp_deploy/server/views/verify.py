@@ -7,8 +7,9 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
+from ftp_deploy import audit
 from ftp_deploy.exceptions import FTPDeployError
-from ftp_deploy.server import core, verification
+from ftp_deploy.server import verification
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.dialogs import service_of
 
@@ -34,7 +35,7 @@ class Verify(Page, TemplateView):
         except FTPDeployError as error:
             context["error"] = error
         else:
-            core.record(request, "verify", service, differing=len(report.missing) + len(report.different))
+            audit.record(request, "verify", service, differing=len(report.missing) + len(report.different))
             context["report"] = report
             context["lists"] = [
                 (_("Missing on the server"), "bad", report.missing[:SHOWN], len(report.missing)),
