@@ -52,7 +52,10 @@ class FTPDeployError(Exception):
     advice = ""
 
     def __init__(self, message: str = "", *, advice: str = "") -> None:
-        super().__init__(message or (self.__doc__ or "").partition("\n")[0])
+        sentence = message or (self.__doc__ or "").partition("\n")[0]
+        if sentence.endswith("..") and not sentence.endswith("..."):
+            sentence = sentence[:-1]  # A quoted reply brought its own full stop.
+        super().__init__(sentence)
         if advice:
             self.advice = advice
 

@@ -8,8 +8,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
@@ -32,10 +34,11 @@ def validate(service: Service) -> list[Check]:
 
     Takes at most about 15 seconds. The service given is brought up to date as well.
     """
+    asked = timezone.now()
     findings = Findings()
     run_at_once(prepared(service, findings), findings)
     checks = findings.checks()
-    store(service, findings, checks)
+    store(service, findings, checks, asked)
     return checks
 
 
@@ -88,15 +91,18 @@ def guarded(inspection: Inspection, name: str, findings: Findings) -> None:
         findings.fail(findings.next_of(name), FTPDeployError("This check broke; the log of the worker tells more."))
 
 
-def store(service: Service, findings: Findings, checks: list[Check]) -> None:
-    """Store the result, follow a renamed repository, and send the signal once where the status changed."""
+def store(service: Service, findings: Findings, checks: list[Check], asked: datetime) -> None:
+    """Store the result, follow a renamed repository, and send the signal once where the status changed.
+
+    A validation that began later and is stored already is newer than this one: it stays.
+    """
     failed = [check for check in checks if check.state is State.FAILED]
     status = Service.Status.FAILING if failed else Service.Status.OK
     values: dict[str, Any] = {
         "status": status,
         "status_message": "\n".join(check.sentence for check in failed),
         "checks": [check.as_json() for check in checks],
-        "checked_at": timezone.now(),
+        "checked_at": asked,
     }
     if findings.traits is not None:
         values["traits"] = findings.traits.as_json()
@@ -116,13 +122,14 @@ def store(service: Service, findings: Findings, checks: list[Check]) -> None:
 def swap(service: Service, values: Mapping[str, Any]) -> str | None:
     """Write the result and return the status before; of several workers only one sees each change.
 
-    None where the service is gone.
+    None where the service is gone or a newer result is stored.
     """
+    older = Service.objects.filter(Q(checked_at=None) | Q(checked_at__lte=values["checked_at"]), pk=service.pk)
     while True:
-        before = Service.objects.filter(pk=service.pk).values_list("status", flat=True).first()
+        before = older.values_list("status", flat=True).first()
         if before is None:
             return None
-        if Service.objects.filter(pk=service.pk, status=before).update(**values):
+        if older.filter(status=before).update(**values):
             return before
 
 

@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.cache import cache
 from django.dispatch import receiver
+from django.utils import timezone
 
 from ftp_deploy import door, hooks, inspections, validation
 from ftp_deploy.exceptions import ApiError, FTPDeployError
@@ -272,3 +274,16 @@ class TestJudgement:
         assert judged(GOOD, URL, signed=True)[0] is State.OK
         assert judged(GOOD, "", signed=True)[0] is State.OK
         assert judged(Hook("1", URL, active=True, events=("*",), has_secret=False), URL, signed=False)[0] is State.OK
+
+
+@integration
+def test_an_older_result_does_not_replace_a_newer_one(service: Service, changes: list[tuple[str, str]]) -> None:
+    """A check that waited long for a server ends after a later one: the later one knows better."""
+    Service.objects.filter(pk=service.pk).update(
+        status=Service.Status.OK, checked_at=timezone.now() + timedelta(minutes=1)
+    )
+    service.password = "wrong"
+    assert "failed" in states(validation.validate(service)).values()
+    service.refresh_from_db()
+    assert service.status == Service.Status.OK
+    assert changes == []

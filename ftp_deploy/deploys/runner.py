@@ -74,6 +74,7 @@ def _put_live(recorder: Recorder) -> None:
     service = Service.objects.select_related("account").get(pk=deploy.service_id)
     recorder.enter(Deploy.Phase.FETCHING)
     with fetch_service(service, wanted_commit(deploy)) as snapshot:
+        recorder.log(f"Fetched {service.branch} at {snapshot.commit[:12]}: {len(snapshot.tree)} files.")
         if is_outdated(recorder, snapshot):
             recorder.lease.persist(lambda: outcome.superseded(recorder.lease, deploy))
             return

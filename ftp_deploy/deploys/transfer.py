@@ -1,6 +1,9 @@
 """Transfer: upload beside, check, switch over in one burst, delete last."""
 
+import time
 from collections.abc import Iterable
+
+from django.template.defaultfilters import filesizeformat
 
 from ftp_deploy.deploys import drift, recovery
 from ftp_deploy.deploys.adopt import adopt_if_first
@@ -116,6 +119,7 @@ class _Transfer:
             self.transport.make_directories(self.new_directories)
 
     def _upload(self) -> None:
+        began = time.monotonic()
         uploads = [self._as_upload(row) for row in self.journal.to_upload()]
         for progress in self.transport.upload(uploads):
             done = self.journal.uploaded(progress.done)
@@ -128,6 +132,12 @@ class _Transfer:
                 self.journal.write_uploaded()
             self.recorder.lease.guard()
         self.journal.write_uploaded()
+        if uploads:
+            size = filesizeformat(sum(upload.size for upload in uploads)).replace("\xa0", " ")
+            self._log_step(f"Sent and checked {len(uploads)} files, {size}", began)
+
+    def _log_step(self, what: str, began: float) -> None:
+        self.recorder.log(f"{what}, in {time.monotonic() - began:.1f} s.")
 
     def _as_upload(self, row: Change) -> Upload:
         executable = row.mode & 0o111
@@ -145,12 +155,18 @@ class _Transfer:
     def _switch(self, planned: Planned) -> None:
         self._delete(self._waiting(change.path for change in planned.plan.deletes if change.first))
         self.transport.prune(planned.plan.replaced_directories)
+        began = time.monotonic()
         renames = [Rename(row.temporary_path, row.path) for row in self.journal.puts if row.temporary_path]
         guard = self.recorder.lease.must_hold
         for progress in self.transport.rename(renames, guard):
             self.journal.applied(progress.done)
             self.recorder.flush_if_due()
-        self._delete(self._waiting(row.path for row in self.journal.deletes))
+        if renames:
+            self._log_step(f"Switched {len(renames)} files over", began)
+        waiting = self._waiting(row.path for row in self.journal.deletes)
+        self._delete(waiting)
+        if waiting:
+            self._log_step(f"Deleted {len(waiting)} files", began)
 
     def _waiting(self, paths: Iterable[str]) -> list[str]:
         """Leave out the paths that were dealt with already."""
