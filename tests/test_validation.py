@@ -207,7 +207,7 @@ class TestPreparation:
     def test_a_service_that_is_gone_stores_nothing(self) -> None:
         service = make_service()
         Service.objects.all().delete()
-        assert validation.swap(service, {"status": "ok"}) is None
+        assert validation.swap(service, {"status": "ok", "checked_at": timezone.now()}) is None
 
     def test_published_addresses_are_fetched_where_the_allow_list_wants_them(
         self, settings: Any, monkeypatch: pytest.MonkeyPatch
@@ -218,7 +218,7 @@ class TestPreparation:
         monkeypatch.setattr(GitHub, "published_addresses", lambda *_: ("192.0.2.0/24",))
         findings = Findings()
         inspections.forge(service, validation.wants_addresses(service))(findings)
-        validation.store(service, findings, findings.checks())
+        validation.store(service, findings, findings.checks(), timezone.now())
         assert door.published_networks("github") == ["192.0.2.0/24"]
 
 
