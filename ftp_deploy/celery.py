@@ -13,6 +13,7 @@ from typing import Any
 from celery import Celery
 from django.conf import settings
 
+from ftp_deploy import filebroker
 from ftp_deploy.conf import conf
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ftp_deploy.standalone.settings")
@@ -37,8 +38,9 @@ def embedded_broker() -> dict[str, Any]:
     messages, control = folder / "messages", folder / "control"
     for part in (messages, control):
         part.mkdir(mode=0o700, exist_ok=True)
+    filebroker.register()
     return {
-        "broker_url": "filesystem://",
+        "broker_url": f"{filebroker.SCHEME}://",
         "broker_transport_options": {
             "data_folder_in": str(messages),
             "data_folder_out": str(messages),
