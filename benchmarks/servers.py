@@ -18,7 +18,7 @@ QUIET: dict[str, dict[str, Any]] = {
     "vsftpd": {"settings": ("log_ftp_protocol=NO", "xferlog_enable=NO")},
     "proftpd": {"settings": ("ExtendedLog none", "MaxInstances 200")},
     "pure-ftpd": {},
-    "sshd": {"extra": "MaxStartups 100\nMaxSessions 100\nLogLevel ERROR"},
+    "sshd": {"quiet": True, "extra": "MaxStartups 100\nMaxSessions 100"},
 }
 CLASSES: dict[str, type[FTPServer]] = {
     "vsftpd": Vsftpd,

@@ -49,6 +49,9 @@ class Result:
 
 def main() -> None:
     options = parse()
+    if options.merge:
+        merge(options)
+        return
     lack = links.missing()
     if lack:
         print(f"The benchmark cannot run here: {lack}.")
@@ -61,11 +64,28 @@ def main() -> None:
             results.append(result)
             print(json.dumps(asdict(result)), flush=True)
             if options.results:
+                Path(f"{options.results}.command").write_text(shlex.join(command()))
                 Path(options.results).write_text(json.dumps([asdict(one) for one in results], indent=1))
-        versions = {name: tool.version() for name, tool in tools.TOOLS.items() if name in options.tools}
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    text = table.page([asdict(one) for one in results], versions, about(), shlex.join(command()))
+    write(options, [asdict(one) for one in results], [shlex.join(command())])
+
+
+def merge(options: argparse.Namespace) -> None:
+    """Make one page of the results of several runs; a later run of the same thing replaces an earlier one."""
+    rows: dict[tuple[object, ...], dict[str, object]] = {}
+    for place in options.merge:
+        for row in json.loads(Path(place).read_text()):
+            rows[tuple(row[name] for name in ("protocol", "server", "rtt", "case", "tool", "connections"))] = row
+    commands = [Path(f"{place}.command").read_text().strip() for place in options.merge]
+    write(options, list(rows.values()), commands)
+
+
+def write(options: argparse.Namespace, rows: list[dict[str, object]], commands: list[str]) -> None:
+    """Write the page."""
+    used = {row["tool"] for row in rows}
+    versions = {name: tool.version() for name, tool in tools.TOOLS.items() if name in used}
+    text = table.page(rows, versions, about(), "\n    ".join(commands))
     if options.output:
         Path(options.output).write_text(text)
     else:
@@ -85,12 +105,16 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--limit", default=900.0, type=float, help="seconds after which a tool is stopped")
     parser.add_argument("--repeat", default=1, type=int, help="runs of ours and lftp, of which the best counts")
     parser.add_argument("--results", default="", help="a file for the results as JSON, written as they come")
+    parser.add_argument("--merge", default=[], **words, help="make the page of earlier --results and run nothing")
     parser.add_argument("--output", default="", help="a file for the page with the table, such as docs/benchmarks.rst")
     return parser.parse_args()
 
 
 def command() -> list[str]:
-    return ["python", "-m", "benchmarks.transfer", *sys.argv[1:]]
+    """Return the command line of this run, without where its results go."""
+    hidden = {number for number, word in enumerate(sys.argv) if word in ("--results", "--output")}
+    kept = [word for number, word in enumerate(sys.argv) if number and not {number, number - 1} & hidden]
+    return ["python", "-m", "benchmarks.transfer", *kept]
 
 
 def run(options: argparse.Namespace, work: Path) -> Iterator[Result]:

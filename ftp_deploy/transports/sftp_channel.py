@@ -17,6 +17,7 @@ from ftp_deploy.transports.sftp_protocol import Attributes, Kind, Limits, Name, 
 
 SSH_PACKET = 32768
 """Bytes of data in one SSH packet; what OpenSSH takes, and what RFC 4253 section 6.1 asks of everybody."""
+LARGEST_WRITE = 8 * SSH_PACKET
 LONGEST_PACKET = 4 * 1024 * 1024
 """No reply is longer; a longer one is no SFTP, such as the output of a login script."""
 
@@ -57,8 +58,10 @@ class SFTPChannel(asyncssh.SSHClientSession[bytes]):
         return len(self._waiting)
 
     def chunk(self, handle: bytes) -> int:
-        """Return how many bytes one WRITE may carry so that it fits into one SSH packet."""
-        return min(self.limits.write, SSH_PACKET - protocol.WRITE_OVERHEAD - len(handle))
+        """Return how many bytes one WRITE may carry so that it fills as many SSH packets as the server takes."""
+        overhead = protocol.WRITE_OVERHEAD + len(handle)
+        packets = max(1, min(self.limits.write + overhead, self.limits.packet, LARGEST_WRITE) // SSH_PACKET)
+        return min(self.limits.write, packets * SSH_PACKET - overhead)
 
     # What the server can be asked: each returns a future.
 

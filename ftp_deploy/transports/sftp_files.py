@@ -224,6 +224,11 @@ async def followed(channel: SFTPChannel, directory: bytes, name: Name) -> tuple[
     return Name(name.name, found or name.attributes), linked
 
 
+def is_fine(answer: "asyncio.Future[bytes]") -> bool:
+    """Whether an answer is here and is no error."""
+    return answer.done() and not answer.cancelled() and answer.exception() is None
+
+
 def remote_file(path: bytes, attributes: Attributes) -> RemoteFile:
     """Return one entry of a listing as the contract has it."""
     modified = None if attributes.modified is None else datetime.fromtimestamp(attributes.modified, UTC)
@@ -276,11 +281,18 @@ class Download:
             if error.code == Status.EOF:
                 return b""
             raise
+        blocks = [data]
         self._offset += len(data)
+        while len(data) == count and self._answers and is_fine(self._answers[0][1]):
+            # What has arrived as well goes along: each trip between the threads costs more than a read.
+            count, answer = self._answers.popleft()
+            data = answer.result()
+            blocks.append(data)
+            self._offset += len(data)
         if len(data) < count:
             # The server gave less than was asked for: what was asked for behind it leaves a gap.
             self._forget_answers()
-        return data
+        return b"".join(blocks)
 
     async def _open(self, lane: Lane) -> None:
         self._forget_answers()

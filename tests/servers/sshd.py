@@ -29,15 +29,16 @@ KbdInteractiveAuthentication no
 PermitRootLogin yes
 StrictModes no
 UsePAM no
-LogLevel VERBOSE
-Subsystem sftp internal-sftp -l VERBOSE
 """
+LOUD = "LogLevel VERBOSE\nSubsystem sftp internal-sftp -l VERBOSE"
+QUIET = "LogLevel ERROR\nSubsystem sftp internal-sftp"
 
 
 class OpenSSH(ProcessServer):
     """OpenSSH with host keys and a user key of its own. It cannot lock its user in: the path is a real one.
 
-    Options: ``extra``, lines for its configuration; ``host_keys``, the kinds of host key it has.
+    Options: ``extra``, lines for its configuration; ``host_keys``, the kinds of host key it has; ``quiet``, no log of
+    what each session does.
     """
 
     needs_root = False
@@ -66,7 +67,7 @@ class OpenSSH(ProcessServer):
             key.write_private_key(place)
             place.chmod(0o600)
             lines.append(f"HostKey {place}")
-        lines.append(self.options.get("extra", ""))
+        lines += [QUIET if self.options.get("quiet") else LOUD, self.options.get("extra", "")]
         (self.base / "sshd_config").write_text("\n".join(lines))
         return [binary, "-D", "-E", str(self.log), "-f", str(self.base / "sshd_config")]
 
