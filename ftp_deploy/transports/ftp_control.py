@@ -30,8 +30,8 @@ from ftp_deploy.transports.ftp_tls import wrap_control
 WINDOW = 900
 """Bytes of commands under way at most, for one connection."""
 LONGEST_LINE = ftplib.MAXLINE
-LONGEST_REPLY = 256 * 1024
-RECEIVE = 16 * 1024
+LONGEST_REPLY = 64 * 1024
+RECEIVE = 64 * 1024
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 UNCERTAIN_WAIT = 10.0
 """Seconds for what is tried for the first time on a server and may hang behind its firewall."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ftp_deploy.exceptions import FeatureMissing, TransferFailed
+from ftp_deploy.exceptions import FeatureMissing, PermissionRefused, TransferFailed
 from ftp_deploy.transports.base import RemoteFile
 from ftp_deploy.transports.ftp_control import Control
 from ftp_deploy.transports.ftp_data import fetch
@@ -50,7 +50,11 @@ def list_directory(control: Control, path: str) -> Listing:
             control.server.learn(machine_listing=False)
         else:
             return _read_machine(_lines(text), path)
-    return _read_human(_lines(fetch(control, f"LIST -a {full}", doing=doing, path=path)), path)
+    try:
+        text = fetch(control, f"LIST -a {full}", doing=doing, path=path)
+    except (PermissionRefused, FeatureMissing):  # some servers take "-a" for a part of the name
+        text = fetch(control, f"LIST {full}", doing=doing, path=path)
+    return _read_human(_lines(text), path)
 
 
 def _lines(text: bytes) -> Iterator[str]:

@@ -84,6 +84,14 @@ class Server:
         """
         return "vsftpd" in self.traits.banner.lower()
 
+    @property
+    def starts_late(self) -> bool:
+        """Whether data must not be sent before the 150: pyftpdlib may look at the data before it looks at the STOR.
+
+        It says 150 without waiting for the data connection, so this costs no time there.
+        """
+        return "pyftpdlib" in self.traits.banner.lower()
+
     def doubt_epsv(self) -> None:
         """EPSV did not work on its first try: use PASV from now on, where there is such a thing."""
         if all(address.family == socket.AF_INET for address in self.addresses):

@@ -75,7 +75,7 @@ class Uploader:
         return following, next_port
 
     def _send_content(self, data: DataConnection, upload: Upload, hasher: Hasher | None) -> None:
-        if upload.size > SMALL:
+        if upload.size > SMALL or self.server.starts_late:
             data.await_start()
         sent = 0
         with upload.open() as stream:
