@@ -7,6 +7,7 @@ before each wait: together with a server's Nagle delay it would cost 40 ms a fil
 
 import contextlib
 import ftplib
+import functools
 import re
 import socket
 import ssl
@@ -99,6 +100,11 @@ class Control:
                 connection.close()
         with contextlib.suppress(OSError, AttributeError):
             self.connection.close()
+
+    @functools.cached_property
+    def tls_session(self) -> ssl.SSLSession | None:
+        """The TLS session that data connections resume. Kept, because each look at it copies it at some expense."""
+        return self.connection.session if isinstance(self.connection, ssl.SSLSocket) else None
 
     def _open(self) -> socket.socket:
         connection = addresses.open_socket(self.server.addresses, self.target.connect_timeout, self.watch)

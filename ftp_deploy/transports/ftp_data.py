@@ -72,7 +72,7 @@ class DataConnection:
         connection = context.wrap_socket(
             raw,
             server_hostname=control.target.host,
-            session=getattr(control.connection, "session", None),
+            session=control.tls_session,
             do_handshake_on_connect=False,
         )
         try:
