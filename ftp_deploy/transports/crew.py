@@ -40,6 +40,9 @@ class Connection(Protocol):
     def close(self) -> None:
         """Close it in good order."""
 
+    def is_stale(self) -> bool:
+        """Whether the server has said something, or gone, while the connection waited for work."""
+
 
 Conn = TypeVar("Conn", bound=Connection)
 
@@ -54,6 +57,7 @@ class Pool(Generic[Conn]):
         self.in_use: set[Conn] = set()
         self.limit = max(1, min(maximum, ceiling + 1) if ceiling else maximum)
         self.ceiling: int | None = None
+        self.most = 0
         self.refused_logins = 0
         self.closed = False
 
@@ -63,13 +67,16 @@ class Pool(Generic[Conn]):
         return len(self.idle) + len(self.in_use)
 
     def take_idle(self) -> Conn | None:
-        """Take a connection that waits."""
-        with self.lock:
-            if not self.idle:
-                return None
-            connection = self.idle.pop()
-            self.in_use.add(connection)
-            return connection
+        """Take a connection that waits, and throw away those that the server closed meanwhile."""
+        while True:
+            with self.lock:
+                if not self.idle:
+                    return None
+                connection = self.idle.pop()
+                if not connection.is_stale():
+                    self.in_use.add(connection)
+                    return connection
+            connection.discard()
 
     def open(self) -> Conn:
         """Open a new connection. A refusal while others stand lowers the limit."""
@@ -81,6 +88,7 @@ class Pool(Generic[Conn]):
         with self.lock:
             self.refused_logins = 0
             self.in_use.add(connection)
+            self.most = max(self.most, self.standing)
             return connection
 
     def _refused(self, error: TransportError) -> None:

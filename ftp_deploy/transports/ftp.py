@@ -245,8 +245,12 @@ class FTP(Transport):
 
     def _remember(self) -> Traits:
         """Put what was learnt where the caller finds it."""
+        known = self.server.traits.connection_ceiling
         if self.pool.ceiling is not None:
             self.server.learn(connection_ceiling=self.pool.ceiling)
+        elif known and self.pool.most > known:
+            full = self.pool.most >= self.target.max_connections
+            self.server.learn(connection_ceiling=None if full else self.pool.most)
         self.traits = self.server.traits
         return self.traits
 

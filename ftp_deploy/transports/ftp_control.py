@@ -9,6 +9,7 @@ import contextlib
 import ftplib
 import functools
 import re
+import select
 import socket
 import ssl
 import threading
@@ -91,6 +92,11 @@ class Control:
             self.connection.settimeout(1.0)
             self.connection.sendall(b"QUIT\r\n")
         self.discard()
+
+    def is_stale(self) -> bool:
+        """Whether the server spoke or hung up while nothing was asked: such a connection is not used again."""
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return bool(readable)
 
     def discard(self) -> None:
         """Cut the connection and free its sockets; only for the thread that uses it."""

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +21,8 @@ from ftp_deploy.exceptions import (
     VerificationFailed,
 )
 from ftp_deploy.transports import crew, open_transport
-from ftp_deploy.transports.base import Rename, Target
-from tests.servers.base import FTPServer
+from ftp_deploy.transports.base import Rename, Target, Traits
+from tests.servers.base import FTPServer, kill
 from tests.servers.fixtures import SERVERS, StartServer
 from tests.servers.pyftpd import RecordingHandler
 from tests.transports.contract import contents, directories, done, finish, make_upload, unguarded
@@ -99,6 +101,22 @@ class TestLimits:
             pytest.raises(TooManyConnections, match="421"),
         ):
             open_transport(server.target()).connect()
+
+    def test_a_ceiling_that_was_lifted_is_forgotten(self, pyftpd_server: FTPServer) -> None:
+        target = pyftpd_server.target(max_connections=3, traits=Traits(connection_ceiling=2))
+        with open_transport(target) as transport:
+            finish(transport.upload([make_upload(f"{n}", bytes(400_000)) for n in range(40)]))
+            assert transport.traits.connection_ceiling is None
+
+    def test_connections_that_were_closed_while_idle(self, start_server: StartServer) -> None:
+        server = start_server("vsftpd")
+        with open_transport(server.target()) as transport:
+            finish(transport.upload([make_upload(f"{n}", b"x") for n in range(30)]))
+            for pid in server.processes()[1:]:  # type: ignore[attr-defined]
+                kill(pid)
+            steps = finish(transport.delete([f"{n}" for n in range(30)], unguarded))
+            assert not any(step.message for step in steps)
+        assert server.files() == set()
 
     def test_more_connections_than_the_work_needs_are_not_opened(self, pyftpd_server: FTPServer) -> None:
         with open_transport(pyftpd_server.target(max_connections=16)) as transport:
@@ -404,3 +422,51 @@ def test_no_injected_command_reaches_the_server(start_server: StartServer) -> No
     commands = [line for line in server.log_text().splitlines() if "FTP command" in line]
     assert commands
     assert not any(word in line for line in commands for word in ("DELE", "STOR", "RNTO", "MKD"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=777", "tmpfs", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.mark.parametrize("name", list(SERVERS))
+def test_a_real_full_disk(start_server: StartServer, name: str, small_disk: Path) -> None:
+    """The upload fails by name in bounded time, and the file that was live stays."""
+    server = start_server(name)
+    server.kill()
+    subprocess.run(["mount", "--bind", small_disk, server.folder], check=True)
+    try:
+        server.start()
+        server.write("page.html", b"old")
+        with open_transport(server.target(reply_timeout=10)) as transport:
+            with pytest.raises(TransportError, match=r"page\.html") as caught:
+                finish(transport.upload([make_upload(".tmp-page.html", bytes(5_000_000))]))
+            assert caught.value.path == ".tmp-page.html"
+            finish(transport.delete([".tmp-page.html"], unguarded))
+            finish(transport.upload([make_upload(".tmp-page.html", b"new")]))
+            assert done(transport.rename([Rename(".tmp-page.html", "page.html")], unguarded)) == ["page.html"]
+        assert server.read("page.html") == b"new"
+    finally:
+        server.kill()
+        subprocess.run(["umount", "-l", server.folder], check=True)
+
+
+@pytest.mark.parametrize("name", list(SERVERS))
+def test_ipv6(start_server: StartServer, name: str) -> None:
+    try:
+        server = start_server(name, host="::1")
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    tree = contents(12)
+    with open_transport(server.target()) as transport:
+        transport.make_directories(directories(tree))
+        assert len(done(transport.upload([make_upload(path, content) for path, content in tree.items()]))) == len(tree)
+        assert {one.path for one in transport.walk() if not one.is_directory} == set(tree)
+    assert {path: server.read(path) for path in tree} == tree
