@@ -338,6 +338,9 @@ class Crew(Generic[Job, Conn]):
                 if connection is not None or self._pool.standing:
                     return connection
             return None
+        except BaseException as error:
+            self._fail(error)  # before another worker can take this one's place
+            raise
         finally:
             with self._changed:
                 self._opening -= 1
