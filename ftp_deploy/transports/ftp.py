@@ -19,7 +19,7 @@ from ftp_deploy.exceptions import (
 )
 from ftp_deploy.transports import ftp_batches, ftp_listing
 from ftp_deploy.transports.base import Guard, Progress, RemoteFile, Rename, Traits, Transport, Upload
-from ftp_deploy.transports.crew import Crew, Lane, Pool
+from ftp_deploy.transports.crew import Crew, Lane
 from ftp_deploy.transports.ftp_batches import batches
 from ftp_deploy.transports.ftp_control import Control
 from ftp_deploy.transports.ftp_data import DataConnection
@@ -27,6 +27,7 @@ from ftp_deploy.transports.ftp_server import Server
 from ftp_deploy.transports.ftp_tls import certificate_of, show_fingerprint
 from ftp_deploy.transports.ftp_upload import Uploader
 from ftp_deploy.transports.names import check, join
+from ftp_deploy.transports.pool import Pool
 
 Job = TypeVar("Job")
 

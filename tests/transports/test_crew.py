@@ -17,7 +17,8 @@ from ftp_deploy.exceptions import (
 )
 from ftp_deploy.transports import crew
 from ftp_deploy.transports.base import Progress
-from ftp_deploy.transports.crew import Crew, Lane, Pool
+from ftp_deploy.transports.crew import Crew, Lane
+from ftp_deploy.transports.pool import Pool
 
 
 @pytest.fixture(autouse=True)
