@@ -1,10 +1,11 @@
 """Chromium for tests and pictures: the machine's own, driven by Playwright."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.servers.binaries import need
 
@@ -38,3 +39,11 @@ def chromium() -> Iterator[Browser]:
             del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
         else:
             os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = before
+
+
+def until(page: Page, expression: str, seconds: float = 20.0) -> None:
+    """Wait until an expression is true in the page; from outside, because the pages' policy forbids eval."""
+    ends = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < ends, expression
+        page.wait_for_timeout(100)

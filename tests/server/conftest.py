@@ -26,7 +26,7 @@ def services(db):
     from django.core.cache import cache
 
     cache.clear()
-    return sample.fill(days=8)
+    return sample.fill(days=4)
 
 
 class Console:
@@ -65,6 +65,7 @@ def open_page(browser, live_server, transactional_db):
         consoles.append(Console(page))
         return page
 
+    start.consoles = consoles
     yield start
     for context in contexts:
         context.close()

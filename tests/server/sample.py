@@ -65,14 +65,14 @@ def commit(generator: random.Random, slug: str) -> dict[str, str]:
     }
 
 
-def add_deploy(service: Service, state: str, at: datetime, generator: random.Random, **values) -> Deploy:
+def new_deploy(service: Service, state: str, at: datetime, generator: random.Random, **values) -> Deploy:
     commits = [commit(generator, service.repository_slug) for _ in range(generator.choice([1, 1, 2, 3, 5]))]
     seconds = generator.uniform(1.5, 14)
     final = state not in ("queued", "running")
     phases = ["received", "fetching", "planning", "uploading", "switching", "finishing"]
     reached = phases if state == "succeeded" else phases[:4]
     steps = {name: (at + timedelta(seconds=seconds * n / 6)).isoformat() for n, name in enumerate(reached)}
-    deploy = Deploy.objects.create(
+    return Deploy(
         **{
             "service": service,
             "kind": "push",
@@ -96,11 +96,17 @@ def add_deploy(service: Service, state: str, at: datetime, generator: random.Ran
             "files_done": 47,
             "bytes_total": 2_202_009,
             "bytes_done": 2_202_009,
-            "position": Deploy.objects.filter(service=service).count() + 1,
+            "position": at.timestamp(),
             **values,
         }
     )
+
+
+def add_deploy(service: Service, state: str, at: datetime, generator: random.Random, **values) -> Deploy:
+    deploy = new_deploy(service, state, at, generator, **values)
+    deploy.save()
     Deploy.objects.filter(pk=deploy.pk).update(created_at=at)
+    deploy.created_at = at
     return deploy
 
 
@@ -190,9 +196,14 @@ def fill(days: int = 30) -> list[Service]:
         stored = ServiceManifest(service=service, commit=f"{generator.getrandbits(160):040x}")
         stored.manifest = manifest
         stored.save()
+    past = []
     for at, number in sorted(history):
         state = generator.choices(["succeeded", "skipped", "restored"], [40, 1, 2])[0]
-        add_deploy(services[number], state, at, generator)
+        past.append(new_deploy(services[number], state, at, generator))
+    past = Deploy.objects.bulk_create(past)
+    for deploy, (at, _number) in zip(past, sorted(history), strict=True):
+        deploy.created_at = at
+    Deploy.objects.bulk_update(past, ["created_at"], batch_size=100)
     error = {
         "error": "img/team.jpg: 552 Requested file action aborted. Exceeded storage allocation.",
         "error_kind": "StorageFull",
@@ -200,7 +211,6 @@ def fill(days: int = 30) -> list[Service]:
     }
     for hours in (6, 4.2, 1.1):
         failed = add_deploy(services[4], "failed", now - timedelta(hours=hours), generator, **error)
-        failed.created_at = now - timedelta(hours=hours)
         add_log(failed)
         LogLine.objects.create(deploy=failed, at=failed.finished_at, level="error", text=error["error"])
         add_changes(failed, "planned")

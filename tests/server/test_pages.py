@@ -25,7 +25,7 @@ OPEN = {"ftpdeploy_login", "ftpdeploy_logout"}
 
 @pytest.fixture
 def services():
-    return sample.fill(days=8)
+    return sample.fill(days=4)
 
 
 @pytest.fixture

@@ -1,0 +1,187 @@
+"""Pages that live: they follow a deploy without a reload and never take focus, selection or scrolling away."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from ftp_deploy.models import Deploy, LogLine
+from tests.server import sample
+from tests.server.browser import until
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+SOON = 20_000
+"""Milliseconds in which a page has to show what happened; machines are slow at times."""
+
+
+@pytest.fixture
+def running(services):
+    deploy = Deploy.objects.get(state="running")
+    Deploy.objects.filter(state="queued").delete()
+    return deploy
+
+
+def test_the_progress_bar_moves_and_the_page_ends_by_itself(open_page, running):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[running.service_id]))
+    assert page.locator(".run-panel progress").get_attribute("value") is not None
+    Deploy.objects.update(files_done=300, bytes_done=15_000_000)
+    until(page, "document.querySelector('[data-bind=files_done]').textContent === '300'")
+    Deploy.objects.filter(pk=running.pk).update(state="succeeded", phase="finishing", finished_at=timezone.now())
+    page.wait_for_selector(".run-panel", state="detached", timeout=SOON)
+    assert "success" in page.locator(f"#deploy-{running.pk}").inner_text()
+
+
+def test_a_new_deploy_appears_on_the_dashboard_while_a_person_types(open_page, services):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_dashboard"))
+    page.focus("#filter-text")
+    row = page.locator(f"#service-{services[5].pk}")
+    Deploy.objects.create(service=services[5], state="running", phase="uploading", position=99, files_total=8)
+    row.locator("progress").wait_for(timeout=SOON)
+    assert page.evaluate("document.activeElement.id") == "filter-text"
+    page.keyboard.type("choir")
+    until(page, "document.querySelectorAll('.service-row').length === 1")
+    assert page.url.endswith("text=choir&state=&provider=")
+    assert page.evaluate("document.activeElement.id") == "filter-text"
+
+
+def test_a_selection_stays_until_it_is_given_up(open_page, running):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[running.service_id]))
+    page.evaluate(
+        "() => { const r = document.createRange(); r.selectNodeContents(document.querySelector('#recent tbody tr td'));"
+        " getSelection().removeAllRanges(); getSelection().addRange(r); }"
+    )
+    before = page.evaluate("getSelection().toString()")
+    with page.expect_response(re.compile("/live/")):
+        Deploy.objects.filter(pk=running.pk).update(state="succeeded", finished_at=timezone.now())
+    page.wait_for_timeout(2500)
+    assert before
+    assert page.evaluate("getSelection().toString()") == before
+    page.evaluate("getSelection().removeAllRanges()")
+    page.wait_for_selector(".run-panel", state="detached", timeout=SOON)
+
+
+def test_the_log_follows_pauses_and_stands_fifty_thousand_lines(open_page, running):
+    LogLine.objects.filter(deploy=running).delete()
+    sample.add_log(running, 50_000)
+    page = open_page()
+    page.goto(reverse("ftpdeploy_deploy_detail", args=[running.pk]))
+    until(page, "document.querySelectorAll('#log pre').length === 200", 120)
+    at_end = "(l => l.scrollHeight - l.scrollTop - l.clientHeight < 30)(document.getElementById('log'))"
+    until(page, at_end)
+    # Scrolling through all of it keeps answering: each step is drawn within a fraction of a second.
+    slowest = page.evaluate(
+        """async () => {
+          const log = document.getElementById('log'); let slowest = 0;
+          for (let step = 0; step <= 40; step++) {
+            const begin = performance.now();
+            log.scrollTop = log.scrollHeight * step / 40;
+            await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
+            slowest = Math.max(slowest, performance.now() - begin);
+          }
+          return slowest; }"""
+    )
+    assert slowest < 1500
+    page.evaluate("document.getElementById('log').scrollTop = 1000")
+    page.wait_for_selector("[data-log-follow][aria-pressed=false]", timeout=SOON)
+    LogLine.objects.create(deploy=running, at=timezone.now(), text="the very last line")
+    until(page, "document.getElementById('log').textContent.includes('the very last line')")
+    assert page.evaluate("document.getElementById('log').scrollTop") == 1000
+    page.click("[data-log-end]")
+    until(page, at_end)
+    assert page.locator("[data-log-follow]").get_attribute("aria-pressed") == "true"
+
+
+def test_a_dropped_network_is_said_and_survived(open_page, running):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[running.service_id]))
+    lost: list[str] = []
+    page.route(re.compile("/live/"), lambda route: (lost.append(route.request.url), route.abort()))
+    page.wait_for_selector("[data-connection]:visible", timeout=SOON)
+    page.unroute_all(behavior="ignoreErrors")
+    Deploy.objects.update(files_done=301)
+    until(page, "document.querySelector('[data-bind=files_done]').textContent === '301'", 60)
+    page.wait_for_selector("[data-connection]:visible", state="detached", timeout=SOON)
+    assert lost
+    open_page.consoles[-1].said.clear()  # the browser itself reports each aborted request
+
+
+def test_the_dialog_asks_before_a_restore_and_escape_leaves_it(open_page, services, monkeypatch):
+    from ftp_deploy.deploys.restore import Preview
+
+    preview = Preview("a" * 40, ({"id": "b" * 40, "message": "Fix", "author_name": "Mira", "url": ""},), ("new.html",))
+    monkeypatch.setattr("ftp_deploy.deploys.restore.preview_restore", lambda _service: preview)
+    monkeypatch.setattr("ftp_deploy.deploys.wakeup.publisher.send", lambda name, *ids, **_: True)
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[services[4].pk]))
+    opener = page.locator("#restore header a.btn-primary")
+    opener.click()
+    page.wait_for_selector("dialog[open]")
+    assert "new.html" in page.locator("dialog").inner_text()
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+    assert opener.evaluate("e => e === document.activeElement")
+    opener.click()
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector(".alert-success")
+    assert Deploy.objects.filter(kind="restore", service=services[4]).count() == 1
+
+
+def test_without_scripts_one_reads_adds_edits_deploys_and_restores(open_page, services, monkeypatch):
+    from ftp_deploy.deploys.restore import Preview
+
+    monkeypatch.setattr("ftp_deploy.deploys.restore.preview_restore", lambda _service: Preview("a" * 40))
+    monkeypatch.setattr("ftp_deploy.deploys.wakeup.publisher.send", lambda name, *ids, **_: True)
+    monkeypatch.setattr("ftp_deploy.tasks.send", lambda name, *ids, **_: True)
+    page = open_page(script=False)
+    page.goto(reverse("ftpdeploy_dashboard"))
+    page.fill("#filter-text", "harbour")
+    page.click(".filters button[type=submit]")
+    assert page.locator(".service-row").count() == 1
+    page.click(".service-name a")
+    page.click("text=Deploy now")
+    assert Deploy.objects.filter(kind="manual", service=services[0]).exists()
+    page.goto(reverse("ftpdeploy_service_manage", args=[services[4].pk]))
+    page.click("#restore header a.btn-primary")
+    page.click("main button[type=submit]")
+    assert Deploy.objects.filter(kind="restore", service=services[4]).exists()
+    page.goto(reverse("ftpdeploy_service_add"))
+    for name, value in {
+        "host": "ftp.example.com",
+        "username": "u",
+        "password": "p",
+        "repository_slug": "o/new",
+    }.items():
+        page.fill(f"#id_{name}", value)
+    page.click("main form button[type=submit]")
+    assert "new" in page.locator("h1").inner_text()
+    page.click("text=Edit")
+    page.fill("#id_branch", "live")
+    page.click("main form button[type=submit]")
+    assert "live" in page.locator(".page-head .branch").inner_text()
+
+
+def test_the_keyboard_reaches_everything_in_order(open_page, services):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_dashboard"))
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip-link"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_the_theme_is_kept_and_times_are_the_viewers(open_page, services):
+    page = open_page("light", zone="Asia/Tokyo")
+    page.goto(reverse("ftpdeploy_log"))
+    page.click("[data-theme-toggle]")
+    page.reload()
+    assert page.locator("html").get_attribute("data-bs-theme") == "dark"
+    title = page.locator("time").first.get_attribute("title")
+    assert "GMT+9" in title or "JST" in title
+    assert timezone.now() - timedelta(days=400) < Deploy.objects.latest("pk").created_at
