@@ -26,15 +26,19 @@
       toEnd.hidden = value || atEnd();
     }
     function end() { log.scrollTop = log.scrollHeight; }
+    // Only going up pauses: a log that grew, or whose blocks were measured anew, has not been scrolled by anybody.
+    let top = 0;
+    let height = 0;
     log.addEventListener("scroll", function () {
-      if (atEnd()) { if (!following) setFollowing(true); } else if (following && !moving) setFollowing(false);
+      const up = log.scrollTop < top - 2 && log.scrollHeight >= height;
+      top = log.scrollTop;
+      height = log.scrollHeight;
+      if (atEnd()) { if (!following) setFollowing(true); } else if (following) { if (up) setFollowing(false); else end(); }
       if (!following) toEnd.hidden = atEnd();
     }, { passive: true });
-    let moving = false;
     function goToEnd() {
-      moving = true;
       end();
-      requestAnimationFrame(() => { end(); moving = false; });
+      requestAnimationFrame(end);
     }
     follow.addEventListener("click", function () { setFollowing(!following); if (following) goToEnd(); });
     toEnd.addEventListener("click", function () { setFollowing(true); goToEnd(); log.focus(); });
@@ -50,7 +54,7 @@
       let fragment = document.createDocumentFragment();
       for (const [at, level, text] of lines) {
         if (!block || inBlock >= BLOCK) {
-          if (block) block.append(fragment);
+          if (block) { block.append(fragment); block.className = "full"; }
           fragment = document.createDocumentFragment();
           block = document.createElement("pre");
           log.append(block);
