@@ -4,10 +4,16 @@ import hashlib
 import json
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 BUSY = 2
 """Seconds between two questions while something runs."""
+PREFIX = "ftpdeploy:live:"
+TRUSTED = 10
+"""Seconds for which a person who was let in is not looked up again."""
+KEPT = 1
+"""Seconds for which one answer serves everybody who watches the same thing."""
 IDLE = 15
 """Seconds between two questions while nothing does."""
 
@@ -17,10 +23,20 @@ def version(*values: object) -> str:
     return hashlib.blake2s(json.dumps(values, default=str).encode(), digest_size=8).hexdigest()
 
 
-def answer(request: HttpRequest, content: dict[str, Any], *, busy: bool) -> HttpResponse:
-    """Return ``content`` as JSON, or 304 where the asker has it already. ``busy`` says how soon to ask again."""
+def ticket_of(request: HttpRequest) -> str:
+    """Return the name under which a person's right to an address is remembered; empty without a session."""
+    session = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
+    return PREFIX + version(session, request.path, request.GET.get("ids", "")) if session else ""
+
+
+def encoded(content: dict[str, Any], *, busy: bool) -> tuple[str, str]:
+    """Return the body and the tag of an answer. ``busy`` says how soon to ask again."""
     body = json.dumps({**content, "again": BUSY if busy else IDLE}, separators=(",", ":"), default=str)
-    tag = f'"{hashlib.blake2s(body.encode(), digest_size=8).hexdigest()}"'
+    return body, f'"{hashlib.blake2s(body.encode(), digest_size=8).hexdigest()}"'
+
+
+def answer(request: HttpRequest, body: str, tag: str) -> HttpResponse:
+    """Return the body, or 304 where the asker has it already."""
     if request.headers.get("If-None-Match") == tag:
         response = HttpResponse(status=304)
     else:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from django.core import mail
+from django.core.cache import cache
 from django.urls import reverse
 
 from ftp_deploy.models import Account, Address, AuditEntry, Change, Deploy, LogLine, Notification, Service
@@ -201,7 +202,9 @@ def test_a_stored_token_is_not_sent_to_another_forge(mira):
     assert (account.name, account.token) == ("Atelier", "canary")
 
 
-def test_live_answers_are_small_and_change_their_tag(mira, service, django_assert_max_num_queries):
+def test_live_answers_are_small_and_change_their_tag(mira, service, django_assert_max_num_queries, monkeypatch):
+    monkeypatch.setattr("ftp_deploy.server.live.KEPT", 60)
+    monkeypatch.setattr("ftp_deploy.server.live.TRUSTED", 60)
     deploy = Deploy.objects.create(service=service, state="running", phase="uploading", position=1, files_total=9)
     url = reverse("ftpdeploy_deploy_live", args=[deploy.pk])
     with django_assert_max_num_queries(6):
@@ -210,10 +213,14 @@ def test_live_answers_are_small_and_change_their_tag(mira, service, django_asser
     tag = first.headers["ETag"]
     assert mira.get(url, headers={"If-None-Match": tag}).status_code == 304
     Deploy.objects.update(files_done=4)
+    with django_assert_max_num_queries(0):
+        assert mira.get(url).headers["ETag"] == tag
+    cache.clear()
     second = mira.get(url, headers={"If-None-Match": tag})
     assert second.json()["progress"][str(service.pk)]["files_done"] == 4
     assert second.json()["version"] == first.json()["version"]
     Deploy.objects.update(state="succeeded")
+    cache.clear()
     assert mira.get(url).json()["version"] != first.json()["version"]
     for name, arguments in (("service_live", [service.pk]), ("dashboard_live", [])):
         response = mira.get(reverse(f"ftpdeploy_{name}", args=arguments) + f"?ids={service.pk},x,999999999999999999999")
@@ -279,3 +286,16 @@ def test_verify_compares_with_the_manifest(mira, service):
     Service.objects.update(protocol="memory")
     url = reverse("ftpdeploy_service_verify", args=[service.pk])
     assert "0 files are as they were deployed" in mira.post(url).content.decode()
+
+
+def test_who_was_let_in_is_not_trusted_for_anything_else(mira, client, service, failed):
+    url = reverse("ftpdeploy_deploy_live", args=[failed.pk])
+    assert mira.get(url).status_code == 200
+    other = Deploy.objects.create(service=service, state="failed", position=2)
+    stranger = client.__class__()
+    assert stranger.get(url).status_code == 302
+    stranger.cookies["sessionid"] = "made-up"
+    assert stranger.get(url).status_code == 302
+    assert mira.get(reverse("ftpdeploy_deploy_live", args=[other.pk])).status_code == 200
+    mira.logout()
+    assert mira.get(url).status_code == 302

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.core.paginator import Paginator
 from django.db.models import Max
-from django.http import HttpRequest, HttpResponse
 from django.views.generic import TemplateView
 
 from ftp_deploy.access import services_for
@@ -13,6 +12,7 @@ from ftp_deploy.models.choices import provider_choices
 from ftp_deploy.server import live, overview
 from ftp_deploy.server.progress import current_deploys, progress_of
 from ftp_deploy.server.views.base import Page
+from ftp_deploy.server.views.live import Live
 
 PER_PAGE = 25
 
@@ -63,14 +63,15 @@ class Dashboard(Page, TemplateView):
         )
 
 
-class DashboardLive(Page):
+class DashboardLive(Live):
     """What moved on the dashboard: a version of the list, and the progress of what runs."""
 
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """Answer for the services named in ``ids``."""
-        asked = request.GET.get("ids", "").split(",")
+    shared = False
+
+    def news(self) -> tuple[dict[str, Any], bool]:
+        """Return it for the services named in ``ids``, as far as the person sees them."""
+        asked = self.request.GET.get("ids", "").split(",")
         named = [int(pk) for pk in asked if pk.isascii() and pk.isdigit() and len(pk) < 19][:PER_PAGE]
-        ids = list(services_for(request.user).filter(pk__in=named).values_list("pk", flat=True))
-        running = current_deploys(ids)
-        progress = {pk: progress_of(*found).as_json() for pk, found in running.items()}
-        return live.answer(request, {"version": fingerprint(named), "progress": progress}, busy=bool(progress))
+        ids = list(services_for(self.request.user).filter(pk__in=named).values_list("pk", flat=True))
+        progress = {pk: progress_of(*found).as_json() for pk, found in current_deploys(ids).items()}
+        return {"version": fingerprint(named), "progress": progress}, bool(progress)

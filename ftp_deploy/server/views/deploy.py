@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -18,6 +18,7 @@ from ftp_deploy.models import Deploy, LogLine
 from ftp_deploy.server import live
 from ftp_deploy.server.progress import progress_of
 from ftp_deploy.server.views.base import Page
+from ftp_deploy.server.views.live import Live
 
 LINES_AT_ONCE = 2000
 FIRST_LINES = 500
@@ -141,19 +142,21 @@ class DeployPage(Page, TemplateView):
         return {"lines": lines[:FIRST_LINES][::-1], "more_lines": len(lines) > FIRST_LINES}
 
 
-class DeployLive(Page):
+class DeployLive(Live):
     """What moved on a deploy's page: version, progress, and the log lines after ``after``."""
 
-    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Answer with what is new."""
-        deploy = get_object_or_404(
-            Deploy.objects.defer("payload", "commits", "warnings", "error"),
-            pk=pk,
-            service__in=services_for(request.user),
-        )
-        asked = request.GET.get("after", "0")
+    def check_sight(self) -> None:
+        """Raise ``Http404`` for a deploy that the person may not see."""
+        services = services_for(self.request.user)
+        get_object_or_404(Deploy.objects.only("pk"), pk=self.kwargs["pk"], service__in=services)
+
+    def news(self) -> tuple[dict[str, Any], bool]:
+        """Return what is new."""
+        deploys = Deploy.objects.defer("payload", "commits", "warnings", "error")
+        deploy = get_object_or_404(deploys, pk=self.kwargs["pk"])
+        asked = self.request.GET.get("after", "0")
         after = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 19 else 0
-        found = LogLine.objects.filter(deploy=pk, pk__gt=after).order_by("pk")
+        found = LogLine.objects.filter(deploy=deploy.pk, pk__gt=after).order_by("pk")
         lines = list(found.values_list("pk", "at", "level", "text")[:LINES_AT_ONCE])
         full = len(lines) == LINES_AT_ONCE
         content = {
@@ -164,7 +167,7 @@ class DeployLive(Page):
             "more": full,
             "final": deploy.is_final and not full and self.is_quiet(deploy),
         }
-        return live.answer(request, content, busy=not deploy.is_final)
+        return content, not deploy.is_final
 
     def is_quiet(self, deploy: Deploy) -> bool:
         """Whether nothing more will be written to the log: some seconds passed since the end."""

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Max
-from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.generic import TemplateView
 
@@ -17,6 +16,7 @@ from ftp_deploy.server import live
 from ftp_deploy.server.overview import Row, counts_of
 from ftp_deploy.server.progress import current_deploys, progress_of
 from ftp_deploy.server.views.base import Page
+from ftp_deploy.server.views.live import Live
 
 RECENT = 15
 CHARTED = 40
@@ -127,12 +127,17 @@ class Manage(Page, TemplateView):
         )
 
 
-class ManageLive(Page):
+class ManageLive(Live):
     """What moved on the page of a service."""
 
-    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Answer with the page's version and the progress of what runs."""
-        service = get_object_or_404(services_for(request.user).only("status", "checked_at", "enabled"), pk=pk)
+    def check_sight(self) -> None:
+        """Raise ``Http404`` for a service that the person may not see."""
+        get_object_or_404(services_for(self.request.user).only("pk"), pk=self.kwargs["pk"])
+
+    def news(self) -> tuple[dict[str, Any], bool]:
+        """Return the page's version and the progress of what runs."""
+        pk = self.kwargs["pk"]
+        service = get_object_or_404(Service.objects.only("status", "checked_at", "enabled"), pk=pk)
         running = current_deploys([pk]).get(pk)
         progress = {pk: progress_of(*running).as_json()} if running else {}
-        return live.answer(request, {"version": fingerprint(service), "progress": progress}, busy=bool(running))
+        return {"version": fingerprint(service), "progress": progress}, bool(running)
