@@ -51,11 +51,13 @@ class Child:
     output: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
     _file: IO[bytes] | None = field(default=None, init=False, repr=False)
+    _asked: bool = field(default=False, init=False, repr=False)
 
     def start(self) -> None:
         """Start the process."""
         if self.output is not None:
             self._file = self.output.open("ab")
+        self._asked = False
         self.process = subprocess.Popen(  # noqa: S603 - our own command lines
             list(self.command),
             env={**os.environ, **self.environment, PARENT_VARIABLE: str(os.getpid())},
@@ -76,8 +78,9 @@ class Child:
         return self.process.poll() if self.process else None
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM to the process itself: it stops its own children."""
-        if self.process is not None and self.process.poll() is None:
+        """Send SIGTERM to the process itself, once: it stops its own children."""
+        if self.running and self.process is not None and not self._asked:
+            self._asked = True
             self.process.terminate()
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
@@ -108,12 +111,15 @@ class Stopped(Exception):
 
 
 def stop_on_signals() -> None:
-    """Turn SIGTERM and SIGINT into ``Stopped`` in the main thread."""
+    """Turn the first SIGTERM or SIGINT into ``Stopped`` in the main thread; further ones do not interrupt stopping."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
 
     def handler(number: int, frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
         raise Stopped(signal.Signals(number).name)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in numbers:
         signal.signal(number, handler)
 
 

@@ -109,9 +109,9 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "login"
-LOGIN_REDIRECT_URL = "/"
-LOGOUT_REDIRECT_URL = "login"
+LOGIN_URL = "ftpdeploy_login"
+LOGIN_REDIRECT_URL = "ftpdeploy_dashboard"
+LOGOUT_REDIRECT_URL = "ftpdeploy_login"
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_TZ = True

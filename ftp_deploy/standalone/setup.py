@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.core import signing
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView
@@ -58,7 +58,7 @@ class FirstAccountView(_FormView):
 
     form_class = FirstAccountForm
     template_name = "ftp_deploy_standalone/setup.html"
-    success_url = "/"
+    success_url = reverse_lazy("ftpdeploy_dashboard")
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Look at the link before anything else."""

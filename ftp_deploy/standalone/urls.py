@@ -1,7 +1,6 @@
 """The addresses of the ready project: the dashboard at the root, hooks, the admin, health and metrics."""
 
 from django.contrib import admin
-from django.contrib.auth import views as auth_views
 from django.urls import include, path
 
 from ftp_deploy.standalone import health, metrics, setup
@@ -14,6 +13,4 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("ftp_deploy.urls")),
     path("", include("ftp_deploy.server.urls")),
-    path("accounts/login/", auth_views.LoginView.as_view(template_name="admin/login.html"), name="login"),
-    path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),
 ]

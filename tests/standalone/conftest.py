@@ -1,21 +1,15 @@
 """A data folder of its own for each test that runs the ``ftp-deploy`` command."""
 
-import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ftp_deploy.standalone.processes import ftp_deploy_command
+from tests.standalone.processes import clean_environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def clean_environment(folder: Path, **more: str) -> Mapping[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "CI_RUN_MARK") if name in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "DATA_FOLDER": str(folder), **more}
 
 
 @pytest.fixture

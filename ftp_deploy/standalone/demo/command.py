@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -114,7 +115,10 @@ def main(options: argparse.Namespace) -> int:
             print(f"\nThe demo failed: {failure}\nThe logs are in {stage.logs}", file=sys.stderr, flush=True)
             return 1
         except Stopped as reason:
-            print(f"\nStopping ({reason}).", flush=True)
+            print(f"\nStopping ({reason}). The files stay in {stage.folder}", flush=True)
+            return 1 if options.once else 0
     if options.once:
         voice.title("Every check passed.")
+        if not options.folder:
+            shutil.rmtree(folder, ignore_errors=True)
     return 0
