@@ -278,8 +278,8 @@ class TransportContract:
     def test_odd_names(self, transport: Transport, place: Place, name: str) -> None:
         self.round_trip(transport, place, name)
 
-    def round_trip(self, transport: Transport, place: Place, name: str) -> None:
-        folder = f"dir {name}"[:120] if len(name) > 100 else name
+    def round_trip(self, transport: Transport, place: Place, name: str, folder: str = "") -> None:
+        folder = folder or (f"dir {name}"[:120] if len(name) > 100 else name)
         path = f"{folder}/{name}"
         transport.make_directories([folder])
         finish(transport.upload([make_upload(f"{folder}/.tmp", b"content")]))

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from ftp_deploy.exceptions import PermissionRefused
-from ftp_deploy.transports.base import Transport
+from ftp_deploy.transports.base import Rename, Transport
 from tests.servers.base import FTPServer
+from tests.servers.proftpd import Proftpd
 from tests.servers.pureftpd import PureFTPd
-from tests.transports.contract import Place, TransportContract
+from tests.transports.contract import Place, TransportContract, finish, unguarded
 
 pytestmark = pytest.mark.integration
 
@@ -21,14 +22,22 @@ class TestFTP(TransportContract):
     def place(self, ftp_server: FTPServer) -> Place:
         return ftp_server
 
-    def round_trip(self, transport: Transport, place: Place, name: str) -> None:
-        """Pure-FTPd takes no backslash in the name of a directory; it says so, and the file is named."""
-        if "\\" in name and isinstance(place, PureFTPd):
-            with pytest.raises(PermissionRefused, match="553") as caught:
-                transport.make_directories([name])
-            assert caught.value.path == name
-            return
-        super().round_trip(transport, place, name)
+    def round_trip(self, transport: Transport, place: Place, name: str, folder: str = "") -> None:
+        """Two servers refuse some names, in words that name the file; nothing is lost then."""
+        no_backslash = "\\" in name and isinstance(place, PureFTPd)
+        if not no_backslash and not ("*" in name and isinstance(place, Proftpd)):
+            return super().round_trip(transport, place, name, folder)
+        with pytest.raises(PermissionRefused, match=r"55[03]") as caught:
+            transport.make_directories([name])
+        assert caught.value.path == name
+        if not no_backslash:
+            return super().round_trip(transport, place, name, "a directory")
+        place.write("old.txt", b"kept")
+        with pytest.raises(PermissionRefused, match="553") as caught:
+            finish(transport.rename([Rename("old.txt", name)], unguarded))
+        assert caught.value.path == name
+        assert place.read("old.txt") == b"kept"
+        return None
 
     def check_mode_and_time(self, transport: Transport, place: Place, path: str, mode: int, modified: datetime) -> None:
         assert isinstance(place, FTPServer)
