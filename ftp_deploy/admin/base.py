@@ -9,8 +9,11 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from ftp_deploy import audit
+from ftp_deploy.access import services_for
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.forms import SecretsFormMixin
+from ftp_deploy.models import Service
 
 MOST_ROWS = 200
 """Rows that one action works on: each is a query and a message to the broker, while a person waits."""
@@ -38,6 +41,42 @@ else:
             return cls
 
 
+class AuditedAdmin(ModelAdmin[Row]):
+    """Rows whose making, changing and deleting is written down; of services a person sees the permitted ones."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Write down that a row was added."""
+        audit.record(request, f"add {self.opts.verbose_name}", service_of(obj), str(obj))
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Write down that a row was changed, and which of its fields."""
+        fields = [
+            name for part in message if isinstance(part, dict) for name in part.get("changed", {}).get("fields", [])
+        ]
+        audit.record(request, f"edit {self.opts.verbose_name}", service_of(obj), str(obj), fields=fields)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Write down that rows were deleted."""
+        for row in queryset:
+            audit.record(request, f"delete {self.opts.verbose_name}", None, str(row))
+        return super().log_deletions(request, queryset)
+
+
+def service_of(row: Any) -> Service | None:
+    """Return the service that a row is or belongs to."""
+    if isinstance(row, Service):
+        return row if row.pk else None
+    found = getattr(row, "service", None)
+    return found if isinstance(found, Service) else None
+
+
+def permitted(request: HttpRequest) -> Any:
+    """Return the keys of the services that the person may see, as a sub-query."""
+    return services_for(request.user).order_by().values("pk")
+
+
 class SecretsForm(SecretsFormMixin, Form):
     """The form of every model with secrets."""
 
@@ -58,16 +97,20 @@ class ReadOnly:
         return False
 
 
-def each(request: HttpRequest, rows: QuerySet[Row], act: Callable[[Row], str]) -> None:
-    """Do something with each selected row and say for each what came of it.
+def each(request: HttpRequest, rows: QuerySet[Row], action: str, act: Callable[[Row], str]) -> None:
+    """Do something with each selected row, say for each what came of it, and write down what was done.
 
-    ``act`` returns the sentence of success; an ``FTPDeployError`` gives that of failure.
+    ``act`` returns the sentence of success; an ``FTPDeployError`` gives that of failure. ``action`` is the word of the
+    audit log.
     """
     selected = list(rows[: MOST_ROWS + 1])
     for row in selected[:MOST_ROWS]:
         try:
-            messages.success(request, f"{row}: {act(row)}")
+            words = act(row)
         except FTPDeployError as error:
             messages.error(request, f"{row}: {error.message} {error.advice}".rstrip())
+        else:
+            messages.success(request, f"{row}: {words}")
+            audit.record(request, action, service_of(row), str(row))
     if len(selected) > MOST_ROWS:
         messages.warning(request, _("Only the first %d rows were worked on.") % MOST_ROWS)

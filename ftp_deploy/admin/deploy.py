@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ftp_deploy.admin.base import ModelAdmin, ReadOnly, each
+from ftp_deploy.admin.base import ModelAdmin, ReadOnly, each, permitted
 from ftp_deploy.admin.marks import marked
 from ftp_deploy.deploys import queue, restore
 from ftp_deploy.models import Change, Deploy
@@ -23,7 +23,7 @@ class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
     """The log."""
 
     list_display = ("id", "created_at", "service", "state_mark", "kind", "short_commit", "user_name", "files", "lasted")
-    list_filter = ("state", "kind", "created_at", "service")
+    list_filter = ("state", "kind", "created_at", ("service", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("service",)
     search_fields = ("=id", "service__repository_name", "user_name", "user_email", "after", "commit", "error")
     date_hierarchy = "created_at"
@@ -53,6 +53,10 @@ class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
         (_("Delivery"), {"classes": ("collapse",), "fields": ("provider", "delivery_id", "forced", "payload")}),
     )
     readonly_fields = ("state_mark", "files", "lasted")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Deploy]:
+        """Select the deploys of the services that this user may see."""
+        return super().get_queryset(request).filter(service__in=permitted(request))
 
     @admin.display(description=_("state"), ordering="state")
     def state_mark(self, deploy: Deploy) -> str:
@@ -89,7 +93,7 @@ class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
     @admin.action(description=_("Try again"), permissions=["deploy"])
     def retry(self, request: HttpRequest, deploys: QuerySet[Deploy]) -> None:
         """Deploy again what failed or was cancelled."""
-        each(request, deploys, lambda deploy: _queued(queue.retry(deploy, request.user)))
+        each(request, deploys, "retry", lambda deploy: _queued(queue.retry(deploy, request.user)))
 
     @admin.action(description=_("Skip: the server is fine as it is"), permissions=["skip"])
     def skip(self, request: HttpRequest, deploys: QuerySet[Deploy]) -> None:
@@ -99,7 +103,7 @@ class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
             restore.skip(deploy, request.user)
             return gettext("skipped.")
 
-        each(request, deploys, act)
+        each(request, deploys, "skip", act)
 
     @admin.action(description=_("Cancel"), permissions=["deploy"])
     def cancel(self, request: HttpRequest, deploys: QuerySet[Deploy]) -> None:
@@ -109,12 +113,12 @@ class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
             queue.cancel(deploy, request.user)
             return gettext("cancelled.")
 
-        each(request, deploys, act)
+        each(request, deploys, "cancel", act)
 
     @admin.action(description=_("Confirm the deletes and go on"), permissions=["deploy"])
     def confirm_deletes(self, request: HttpRequest, deploys: QuerySet[Deploy]) -> None:
         """Let deploys pass that stopped at the delete limit."""
-        each(request, deploys, lambda deploy: _queued(queue.confirm_deletes(deploy, request.user)))
+        each(request, deploys, "confirm deletes", lambda deploy: _queued(queue.confirm_deletes(deploy, request.user)))
 
     @admin.action(description=_("Roll back to this commit"), permissions=["restore"])
     def roll_back(self, request: HttpRequest, deploys: QuerySet[Deploy]) -> None:
@@ -125,6 +129,7 @@ class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
         each(
             request,
             deploys,
+            "roll back",
             lambda deploy: _queued(restore.roll_back(deploy.service, deploy.commit or deploy.after, request.user)),
         )
 

@@ -7,7 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ftp_deploy import notifications
-from ftp_deploy.admin.base import ModelAdmin, ReadOnly, SecretsForm, TabularInline, each
+from ftp_deploy.admin.base import AuditedAdmin, ModelAdmin, ReadOnly, SecretsForm, TabularInline, each, permitted
 from ftp_deploy.admin.marks import marked
 from ftp_deploy.models import Address, Message, Notification
 
@@ -20,7 +20,7 @@ class AddressInline(TabularInline[Address, Notification]):
 
 
 @admin.register(Notification)
-class NotificationAdmin(ModelAdmin[Notification]):
+class NotificationAdmin(AuditedAdmin[Notification]):
     """Named sets of people and channels."""
 
     form = SecretsForm
@@ -63,7 +63,7 @@ class NotificationAdmin(ModelAdmin[Notification]):
             told = notifications.send_test(notification)
             return gettext("sent to %s.") % ", ".join(told)
 
-        each(request, sets, act)
+        each(request, sets, "send test", act)
 
 
 @admin.register(Message)
@@ -84,6 +84,10 @@ class MessageAdmin(ReadOnly, ModelAdmin[Message]):
         "error",
     )
     readonly_fields = ("state_mark",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        """Select the messages about the services that this user may see."""
+        return super().get_queryset(request).filter(service__in=permitted(request))
 
     @admin.display(description=_("state"), ordering="state")
     def state_mark(self, message: Message) -> str:

@@ -12,9 +12,10 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ftp_deploy import tasks
-from ftp_deploy.admin.base import ModelAdmin, SecretsForm, each
+from ftp_deploy import hooks, tasks
+from ftp_deploy.admin.base import AuditedAdmin, SecretsForm, each, permitted
 from ftp_deploy.admin.marks import marked
+from ftp_deploy.checks import sweep_problems
 from ftp_deploy.deploys import queue, restore
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Deploy, Service
@@ -53,18 +54,19 @@ FIELDSETS = (
         _("Notification"),
         {"fields": ("notification", "site_url", ("health_check", "roll_back_unhealthy"), "after_urls")},
     ),
-    (_("Security"), {"fields": ("secret_key", "hook_secret", "signature_required")}),
+    (_("Security"), {"fields": ("secret_key", "hook_address", "hook_secret", "signature_required", "groups")}),
     (_("Status"), {"fields": ("status_mark", "issues", "checked_at", "live_commit", "log")}),
 )
 
 
 @admin.register(Service)
-class ServiceAdmin(ModelAdmin[Service]):
+class ServiceAdmin(AuditedAdmin[Service]):
     """Add, change and check services; deploy them and restore what failed."""
 
     form = SecretsForm
     fieldsets = FIELDSETS  # type: ignore[assignment]
-    readonly_fields = ("status_mark", "issues", "checked_at", "live_commit", "log")
+    filter_horizontal = ("groups",)
+    readonly_fields = ("hook_address", "status_mark", "issues", "checked_at", "live_commit", "log")
     list_display = (
         "repository_name",
         "branch",
@@ -81,7 +83,7 @@ class ServiceAdmin(ModelAdmin[Service]):
     search_fields = ("repository_name", "repository_slug", "branch", "host", "username", "path")
     list_per_page = 50
     autocomplete_fields = ("notification", "account")
-    actions = ("deploy_now", "deploy_full", "validate", "restore")
+    actions = ("deploy_now", "deploy_full", "validate", "restore", "add_hook", "renew_keys")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Service]:
         """Add the state and date of the last deploy to each row."""
@@ -89,6 +91,7 @@ class ServiceAdmin(ModelAdmin[Service]):
         return (
             super()
             .get_queryset(request)
+            .filter(pk__in=permitted(request))
             .annotate(last_state=Subquery(last.values("state")[:1]), last_at=Subquery(last.values("created_at")[:1]))
         )
 
@@ -101,6 +104,13 @@ class ServiceAdmin(ModelAdmin[Service]):
     def issues(self, service: Service) -> str:
         """Show what the last validation complained of."""
         return service.status_message or gettext("none")
+
+    @admin.display(description=_("hook address"))
+    def hook_address(self, service: Service) -> str:
+        """Show the address that the forge calls."""
+        if service._state.adding:
+            return gettext("Known once the service is saved.")
+        return hooks.hook_url(service) or gettext("Set FTP_DEPLOY_BASE_URL to see it.")
 
     @admin.display(description=_("last deploy"), ordering="last_at")
     def last_deploy(self, service: Service) -> str:
@@ -133,23 +143,23 @@ class ServiceAdmin(ModelAdmin[Service]):
     @admin.action(description=_("Deploy now"), permissions=["deploy"])
     def deploy_now(self, request: HttpRequest, services: QuerySet[Service]) -> None:
         """Deploy the branch as it stands."""
-        each(request, services, lambda service: _queued(queue.deploy_now(service, request.user)))
+        each(request, services, "deploy", lambda service: _queued(queue.deploy_now(service, request.user)))
 
     @admin.action(description=_("Upload everything again"), permissions=["deploy"])
     def deploy_full(self, request: HttpRequest, services: QuerySet[Service]) -> None:
         """Deploy the branch with every file."""
-        each(request, services, lambda service: _queued(queue.deploy_now(service, request.user, full=True)))
+        each(request, services, "deploy", lambda service: _queued(queue.deploy_now(service, request.user, full=True)))
 
     @admin.action(description=_("Check the service"), permissions=["change"])
     def validate(self, request: HttpRequest, services: QuerySet[Service]) -> None:
         """Send a validation."""
-        each(request, services, _check)
+        each(request, services, "check", _check)
 
     @admin.action(description=_("Restore failed deploys"), permissions=["restore"])
     def restore(self, request: HttpRequest, services: QuerySet[Service]) -> HttpResponse | None:
         """Show what a restore would do; do it once that page is confirmed."""
         if request.POST.get("confirmed"):
-            each(request, services, lambda service: _queued(restore.restore(service, request.user)))
+            each(request, services, "restore", lambda service: _queued(restore.restore(service, request.user)))
             return None
         previews = []
         for service in services[:20]:
@@ -170,6 +180,33 @@ class ServiceAdmin(ModelAdmin[Service]):
                 "action": "restore",
             },
         )
+
+    @admin.action(description=_("Add or mend the hook on the forge"), permissions=["change"])
+    def add_hook(self, request: HttpRequest, services: QuerySet[Service]) -> None:
+        """Add the hook to the repository, or set right the one that is there."""
+
+        def act(service: Service) -> str:
+            hooks.install_hook(service, request)
+            return gettext("the hook is in place.")
+
+        each(request, services, "add hook", act)
+
+    @admin.action(description=_("Renew the security key and the hook secret"), permissions=["change"])
+    def renew_keys(self, request: HttpRequest, services: QuerySet[Service]) -> None:
+        """Give new keys to services, and to their hooks on the forge."""
+
+        def act(service: Service) -> str:
+            if hooks.renew_keys(service, request):
+                return gettext("new keys, and the hook on the forge knows them.")
+            return gettext("new keys; add the hook to the forge again.")
+
+        each(request, services, "renew keys", act)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the services, and a warning where the sweep stands still."""
+        for problem in sweep_problems() if request.method == "GET" else []:
+            messages.warning(request, f"{problem.msg} {problem.hint}")
+        return super().changelist_view(request, extra_context)
 
     def save_model(self, request: HttpRequest, obj: Service, form: Any, change: bool) -> None:
         """Save, and check the service in the background: a save never waits for a slow server."""

@@ -52,7 +52,7 @@ def _failed_before(deploy: Deploy) -> bool:
         .order_by("-finished_at", "-pk")
         .first()
     )
-    return last is not None and last.state != Deploy.State.SUCCEEDED
+    return last is not None and (last.state != Deploy.State.SUCCEEDED or last.healthy is False)
 
 
 def channel_messages(notification: Notification, deploy: Deploy, event: Event) -> list[Message]:

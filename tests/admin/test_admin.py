@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.messages import get_messages
 from django.core import mail
 from django.test import Client
@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from ftp_deploy import tasks
 from ftp_deploy.exceptions import RepositoryUnavailable
-from ftp_deploy.models import Account, AuditEntry, Change, Deploy, LogLine, Message, Notification, Service
+from ftp_deploy.models import Account, AuditEntry, Change, Deploy, Heartbeat, LogLine, Message, Notification, Service
+from ftp_deploy.providers.base import Hook
 from tests.factories import make_deploy, make_notification, make_service
 
 pytestmark = pytest.mark.django_db
@@ -49,8 +50,13 @@ def fields_of(response: Any) -> dict[str, str]:
     """Return what a browser would send back from the form of a page."""
     form = response.context["adminform"].form
     values = {name: form[name].value() for name in form.fields}
+    values |= {
+        f"initial-{name}": form[name].value() for name, field in form.fields.items() if field.show_hidden_initial
+    }
     return {
-        name: str(value) for name, value in values.items() if value not in (None, False, "") and str(value)[0] != "<"
+        name: str(value)
+        for name, value in values.items()
+        if value not in (None, False, "", []) and str(value)[0] != "<"
     }
 
 
@@ -288,3 +294,86 @@ def test_a_test_message_that_does_not_arrive_says_so(admin_client: Client) -> No
     told = act(admin_client, "notification", "send_test", make_notification(channels="nonsense://x"))
     assert "nonsense://… is not an address that Apprise knows." in told[0]
     assert mail.outbox == []
+
+
+def test_a_sweep_that_stands_still_is_shown(admin_client: Client) -> None:
+    make_service()
+    assert "No sweep ever ran" in admin_client.get(reverse("admin:ftp_deploy_service_changelist")).content.decode()
+    Heartbeat.objects.create(name="sweep", at=timezone.now())
+    assert "No sweep" not in admin_client.get(reverse("admin:ftp_deploy_service_changelist")).content.decode()
+
+
+def test_what_is_done_is_written_down(admin_client: Client, sent: Any) -> None:
+    service = make_service()
+    act(admin_client, "service", "deploy_now", service)
+    address = reverse("admin:ftp_deploy_service_change", args=[service.pk])
+    admin_client.post(address, fields_of(admin_client.get(address)) | {"password": "canary-new", "branch": "live"})
+    admin_client.post(reverse("admin:ftp_deploy_service_delete", args=[service.pk]), {"post": "yes"})
+    entries = list(AuditEntry.objects.order_by("pk"))
+    assert [(entry.user_name, entry.action) for entry in entries] == [
+        ("admin", "deploy"), ("admin", "edit service"), ("admin", "delete service"),
+    ]  # fmt: skip
+    assert entries[1].detail["fields"] == ["Password", "Branch"]
+    assert entries[0].address == "127.0.0.1"
+    assert "canary" not in str([entry.detail for entry in entries])
+
+
+def test_an_action_that_failed_is_not_written_down_as_done(admin_client: Client, sent: Any) -> None:
+    act(admin_client, "service", "deploy_now", make_service(enabled=False))
+    assert not AuditEntry.objects.exists()
+
+
+def test_services_of_other_groups_are_not_seen(sent: Any) -> None:
+    service = make_service(repository_name="unseen")
+    open_one = make_service(repository_name="open")
+    service.groups.add(Group.objects.create(name="clients"))
+    deploy = make_deploy(service, state=Deploy.State.FAILED)
+    Message.objects.create(service=service, event="fail", channel="mail", recipient="unseen@example.com")
+    AuditEntry.objects.create(user_name="x", action="deploy", service=service, subject="unseen")
+    client = user_with(
+        "view_service",
+        "view_deploy",
+        "view_message",
+        "view_auditentry",
+        "deploy_service",
+        "change_service",
+        "skip_deploy",
+    )
+    for model in ("service", "deploy", "message", "auditentry"):
+        assert "unseen" not in client.get(reverse(f"admin:ftp_deploy_{model}_changelist")).content.decode()
+    assert client.get(reverse("admin:ftp_deploy_service_change", args=[service.pk])).status_code == 302
+    assert client.get(reverse("admin:ftp_deploy_deploy_change", args=[deploy.pk])).status_code == 302
+    act(client, "service", "deploy_now", service, open_one)
+    assert [made.service for made in Deploy.objects.filter(kind="manual")] == [open_one]
+    act(client, "deploy", "skip", deploy)
+    assert Deploy.objects.get(pk=deploy.pk).state == Deploy.State.FAILED
+
+
+def test_the_hook_is_added_and_the_keys_renewed(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, sent: Any
+) -> None:
+    class Forge:
+        has_api = True
+        held: list[Hook] = []
+
+        def hooks(self, repository: str) -> list[Hook]:
+            return self.held
+
+        def add_hook(self, repository: str, url: str, secret: str) -> Hook:
+            self.held.append(Hook("7", url, True))
+            return self.held[0]
+
+        def update_hook(self, repository: str, hook_id: str, url: str, secret: str) -> Hook:
+            self.held[:] = [Hook(hook_id, url, True)]
+            return self.held[0]
+
+    monkeypatch.setattr(Service, "forge", lambda _: Forge())
+    service = make_service()
+    page = admin_client.get(reverse("admin:ftp_deploy_service_change", args=[service.pk])).content.decode()
+    assert "FTP_DEPLOY_BASE_URL" in page
+    assert "in place" in act(admin_client, "service", "add_hook", service)[-1]
+    assert service.secret_key in Forge.held[0].url
+    assert "knows them" in act(admin_client, "service", "renew_keys", service)[-1]
+    renewed = Service.objects.get()
+    assert renewed.secret_key != service.secret_key
+    assert renewed.secret_key in Forge.held[0].url
