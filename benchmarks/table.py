@@ -11,13 +11,15 @@ INTRODUCTION = """\
 Benchmarks
 ==========
 
-How long it takes to put a tree on a server, side by side with the tools that people use, in one run on one machine.
+How long it takes to put a tree on a server, side by side with the tools that people use, one after the other on one
+machine. Each table is one run.
 Absolute seconds differ between machines; compare within a table. ``benchmarks/README.rst`` says what is measured and
 how to repeat it.
 
 Ours uploads under temporary names, checks the size of every file on the server and then switches all of them over with
 renames; the others write the live names. Its time runs from connecting to the last rename. The time of the others is
-that of their process.
+that of their process. Over SFTP ours has one connection, and up to four for large files on long links, whatever the
+number of connections that it is allowed.
 """
 COLUMNS = (
     "tool",
@@ -33,9 +35,13 @@ COLUMNS = (
 )
 
 
-def page(rows: list[Row], versions: Mapping[str, str], about: Mapping[str, str], command: str) -> str:
+def page(rows: list[Row], versions: Mapping[str, str], about: Mapping[str, str], command: str, remark: str) -> str:
     """Return the whole page."""
-    parts = [INTRODUCTION, f"Run on {about['date']}: {about['machine']}.\n", f"::\n\n    {command}\n"]
+    parts = [
+        INTRODUCTION,
+        f"Run on {about['date']}: {about['machine']}. {remark}".rstrip() + "\n",
+        f"::\n\n    {command}\n",
+    ]
     parts.append("\n".join(f"- {name}: {version}" for name, version in versions.items()) + "\n")
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:

@@ -85,7 +85,7 @@ def write(options: argparse.Namespace, rows: list[dict[str, object]], commands: 
     """Write the page."""
     used = {row["tool"] for row in rows}
     versions = {name: tool.version() for name, tool in tools.TOOLS.items() if name in used}
-    text = table.page(rows, versions, about(), "\n    ".join(commands))
+    text = table.page(rows, versions, about(), "\n    ".join(commands), options.remark)
     if options.output:
         Path(options.output).write_text(text)
     else:
@@ -106,6 +106,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--repeat", default=1, type=int, help="runs of ours and lftp, of which the best counts")
     parser.add_argument("--results", default="", help="a file for the results as JSON, written as they come")
     parser.add_argument("--merge", default=[], **words, help="make the page of earlier --results and run nothing")
+    parser.add_argument("--remark", default="", help="a sentence for the page, such as what else the machine did")
     parser.add_argument("--output", default="", help="a file for the page with the table, such as docs/benchmarks.rst")
     return parser.parse_args()
 
