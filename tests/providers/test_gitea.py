@@ -42,7 +42,8 @@ class GiteaWebhook(WebhookContract):
         }
 
     def sign(self, body: bytes, secret: str, content_type: str = "application/json") -> dict[str, str]:
-        text = form_payload(body) if "form" in content_type else body
+        is_form = content_type == "application/x-www-form-urlencoded"
+        text = form_payload(body) if is_form else body
         return {f"{self.prefix}-signature": digest(secret, text)}
 
     def test_what_people_look_at_is_kept(self) -> None:
