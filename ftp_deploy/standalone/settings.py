@@ -3,6 +3,7 @@
 See ``ftp_deploy.standalone.environment`` for where values come from; ``docs/reference/environment`` lists them all.
 """
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,6 +34,7 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "django.contrib.sessions",
+    "axes",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "crispy_forms",
@@ -53,6 +55,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "ftp_deploy.standalone.urls"
 WSGI_APPLICATION = "ftp_deploy.standalone.wsgi.application"
@@ -109,9 +112,20 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
 LOGIN_URL = "ftpdeploy_login"
 LOGIN_REDIRECT_URL = "ftpdeploy_dashboard"
 LOGOUT_REDIRECT_URL = "ftpdeploy_login"
+# Guessing passwords: after so many failures an address may not log in to that account for a while.
+AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURES", default=10)
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 USE_TZ = True

@@ -80,5 +80,5 @@ class FirstAccountView(_FormView):
             if first != user:
                 transaction.set_rollback(True)
                 raise Http404
-        login(self.request, user)
+        login(self.request, user, backend="django.contrib.auth.backends.ModelBackend")
         return super().form_valid(form)
