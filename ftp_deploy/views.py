@@ -7,9 +7,10 @@ service's own setting, never guessed from the request. Nothing that a stranger s
 import hashlib
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NoReturn
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError
@@ -68,8 +69,7 @@ def receive(request: HttpRequest, secret_key: str) -> HttpResponse:
     try:
         service = find_service(secret_key)
         if service is None or not door.may_knock(request, service.provider):
-            door.spend_time_on(body)
-            raise UNKNOWN
+            refuse_unknown(request, body)
         delivery = authentic_delivery(service, request, body)
         if not service.enabled:
             return answer(HTTPStatus.OK, "This service is paused.")
@@ -77,6 +77,13 @@ def receive(request: HttpRequest, secret_key: str) -> HttpResponse:
     except (DatabaseError, EncryptionKeyError, ConfigurationError) as error:
         logger.exception("A webhook could not be stored.")
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "The push could not be stored; send it again.") from error
+
+
+def refuse_unknown(request: HttpRequest, body: bytes) -> NoReturn:
+    """Refuse an unknown key, after all the work that a known one with a bad signature costs."""
+    with suppress(Refused):
+        authentic_delivery(door.decoy(), request, body)
+    raise UNKNOWN
 
 
 def read(request: HttpRequest) -> bytes:
