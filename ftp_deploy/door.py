@@ -123,11 +123,12 @@ def decoy() -> Service:
     A request with an unknown key is checked against it, so that it takes the time of one with a known key and a bad
     signature.
     """
-    values = {field.attname: field.get_default() for field in Service._meta.concrete_fields}
-    values |= {"id": 0, "secret_key": "", "hook_secret": _sealed_secret(tuple(encryption_keys()))}
-    return Service.from_db("default", list(values), list(values.values()))
+    names, values = _decoy_row(tuple(encryption_keys()))
+    return Service.from_db("default", names, values)
 
 
 @functools.lru_cache(maxsize=4)
-def _sealed_secret(keys: tuple[str, ...]) -> Sealed:
-    return Sealed.close("service.hook_secret", secrets.token_hex(15))
+def _decoy_row(keys: tuple[str, ...]) -> tuple[list[str], list[object]]:
+    row = {field.attname: field.get_default() for field in Service._meta.concrete_fields}
+    row |= {"id": 0, "hook_secret": Sealed.close("service.hook_secret", secrets.token_hex(15))}
+    return list(row), list(row.values())
