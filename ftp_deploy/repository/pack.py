@@ -8,7 +8,7 @@ import hashlib
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
@@ -173,8 +173,22 @@ class Pack:
         self, root: Entry, waiting: dict[int, list[Entry]], by_id: dict[str, list[Entry]], max_bytes: int
     ) -> int:
         """Resolve all deltas that build upon ``root``, directly or not; return how many these are."""
-        done = 0
         stack = [(root, self.open(root))]
+        try:
+            return self._empty(stack, waiting, by_id, max_bytes)
+        finally:
+            for _entry, content in stack:
+                content.close()
+
+    def _empty(
+        self,
+        stack: "list[tuple[Entry, BinaryIO]]",
+        waiting: dict[int, list[Entry]],
+        by_id: dict[str, list[Entry]],
+        max_bytes: int,
+    ) -> int:
+        """Work on the bases of the stack until none is left; return how many deltas were resolved."""
+        done = 0
         while stack:
             base, content = stack.pop()
             with content:
@@ -184,9 +198,8 @@ class Pack:
                     object_id = self._hash_of(entry, target)
                     self.entries[object_id] = entry
                     done += 1
-                    for late in by_id.pop(object_id, ()) if object_id in by_id else ():
-                        waiting.setdefault(id(entry), []).append(late)
-                    if id(entry) in waiting:
+                    waiting.setdefault(id(entry), []).extend(by_id.pop(object_id, ()))
+                    if waiting[id(entry)]:
                         stack.append((entry, target))
                     else:
                         target.close()
@@ -216,14 +229,23 @@ class Pack:
 
     def _whole(self, start: int, size: int) -> BinaryIO:
         """Return what is stored at a place, decompressed."""
-        content = self._new_file(size)
-        content.writelines(Inflated(self._fd, start, size))
-        content.seek(0)
-        return content
+        return self._filled(size, Inflated(self._fd, start, size))
 
-    def _new_file(self, size: int) -> BinaryIO:
-        """Return an empty file for ``size`` bytes: in memory, or for many on disk."""
-        return BytesIO() if size <= IN_MEMORY else tempfile.TemporaryFile(dir=self._folder)
+    def _filled(self, size: int, blocks: Iterable[bytes]) -> BinaryIO:
+        """Return a file of ``size`` bytes at its start: in memory, or for many bytes on disk."""
+        content: BinaryIO = BytesIO() if size <= IN_MEMORY else tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+        try:
+            for block in blocks:
+                content.write(block)
+                if content.tell() > size:
+                    break
+            if content.tell() != size:
+                raise BrokenPack("The pack that the forge sent has a delta that does not fit its base.")
+            content.seek(0)
+        except BaseException:
+            content.close()
+            raise
+        return content
 
     def _apply(self, entry: Entry, base: BinaryIO, max_bytes: int) -> BinaryIO:
         """Return what a delta makes of its base, and note its size."""
@@ -236,13 +258,7 @@ class Pack:
                     return BytesIO(b"".join(apply_delta(base.getvalue(), recipe.getvalue())))
                 except Exception as error:
                     raise BrokenPack("The pack that the forge sent has a delta that does not fit its base.") from error
-            content = self._new_file(entry.size)
-            for block in follow(recipe, base):
-                content.write(block)
-            if content.tell() != entry.size:
-                raise BrokenPack("The pack that the forge sent has a delta that does not fit its base.")
-            content.seek(0)
-            return content
+            return self._filled(entry.size, follow(recipe, base))
 
 
 class Inflated:
@@ -295,8 +311,11 @@ def follow(recipe: BinaryIO, base: BinaryIO) -> Iterator[bytes]:
     while command := recipe.read(1):
         code = command[0]
         if code & 0x80:
-            offset = sum(recipe.read(1)[0] << 8 * bit for bit in range(4) if code & 1 << bit)
-            size = sum(recipe.read(1)[0] << 8 * bit for bit in range(3) if code & 0x10 << bit) or 0x10000
+            try:
+                offset = sum(recipe.read(1)[0] << 8 * bit for bit in range(4) if code & 1 << bit)
+                size = sum(recipe.read(1)[0] << 8 * bit for bit in range(3) if code & 0x10 << bit) or 0x10000
+            except IndexError as error:
+                raise BrokenPack("The pack that the forge sent has a delta that is cut short.") from error
             base.seek(offset)
         elif code:
             size = code
