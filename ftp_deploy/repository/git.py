@@ -12,7 +12,13 @@ from dulwich.errors import GitProtocolError, HangupException
 from dulwich.objects import ObjectID
 from dulwich.refs import Ref
 
-from ftp_deploy.exceptions import BranchMissing, CommitMissing, RepositoryError, RepositoryUnavailable
+from ftp_deploy.exceptions import (
+    BranchMissing,
+    CommitMissing,
+    ConfigurationError,
+    RepositoryError,
+    RepositoryUnavailable,
+)
 from ftp_deploy.repository.base import GitSource, TreeEntry
 from ftp_deploy.repository.git_http import HttpGitClient, ServerRefusal
 from ftp_deploy.repository.snapshot import ObjectStore, Snapshot
@@ -163,7 +169,12 @@ class NoHaves:
 
 
 def open_client(source: GitSource) -> HttpGitClient:
-    """Return a dulwich client for the source's protocol, not yet connected."""
+    """Return a client for the source's protocol, not yet connected. Raises ``ConfigurationError`` for ssh."""
+    if source.is_ssh:
+        raise ConfigurationError(
+            f"{source.shown_url} is an SSH address; repositories are read over https.",
+            advice="Enter the repository's https address, with a token as the password.",
+        )
     return HttpGitClient(source)
 
 
