@@ -111,13 +111,13 @@ class Conf:
     REPLY_TIMEOUT: Setting[float] = Setting(
         "FTP_DEPLOY_REPLY_TIMEOUT", 60.0, "Seconds to wait for a reply, or for any progress of a transfer."
     )
-    LEASE_SECONDS: Setting[int] = Setting(
+    LEASE_SECONDS: Setting[float] = Setting(
         "FTP_DEPLOY_LEASE_SECONDS",
-        120,
+        120.0,
         "Seconds after which a worker that gave no sign of life loses its service to another.",
     )
-    HEARTBEAT_SECONDS: Setting[int] = Setting(
-        "FTP_DEPLOY_HEARTBEAT_SECONDS", 10, "Seconds between two signs of life of a running deploy."
+    HEARTBEAT_SECONDS: Setting[float] = Setting(
+        "FTP_DEPLOY_HEARTBEAT_SECONDS", 10.0, "Seconds between two signs of life of a running deploy."
     )
     MAX_ATTEMPTS: Setting[int] = Setting(
         "FTP_DEPLOY_MAX_ATTEMPTS", 4, "How often a deploy is tried before it is recorded as failed."
@@ -134,9 +134,9 @@ class Conf:
     PUBLISH_SECONDS: Setting[float] = Setting(
         "FTP_DEPLOY_PUBLISH_SECONDS", 2.0, "The longest that a request waits for the broker to take a message."
     )
-    RETRY_SECONDS: Setting[int] = Setting(
+    RETRY_SECONDS: Setting[float] = Setting(
         "FTP_DEPLOY_RETRY_SECONDS",
-        30,
+        30.0,
         "Seconds before the second attempt of a deploy; doubled before each further one.",
     )
     SWEEP_SECONDS: Setting[float] = Setting(

@@ -1,7 +1,7 @@
 """Which deploy of a service runs next: strictly from the head of the line."""
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -10,6 +10,10 @@ from ftp_deploy.deploys.lease import Lease, after
 from ftp_deploy.exceptions import LeaseLost
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.models.deploy import UNFINISHED
+
+
+GROUPING = ("service", "kind", "branch", "position", "crashes", "order_unknown")
+"""The columns that decide about a group: a line may be long, and its other columns large."""
 
 
 def take_next(lease: Lease) -> Deploy | None:
@@ -35,16 +39,14 @@ def take_next(lease: Lease) -> Deploy | None:
 
 def _count_crashes(service: Service) -> None:
     """Put back what a dead worker left running."""
-    for left in service.deploys.filter(state=Deploy.State.RUNNING):
-        left.crashes += left.run_id is None
-        left.state = Deploy.State.QUEUED
-        left.run = None
-        left.save(update_fields=["crashes", "state", "run"])
+    left = service.deploys.filter(state=Deploy.State.RUNNING)
+    left.filter(run=None).update(crashes=F("crashes") + 1, state=Deploy.State.QUEUED)
+    left.update(state=Deploy.State.QUEUED, run=None)
 
 
 def _due_group(service: Service) -> list[Deploy]:
     """Return the deploys that run together now, the one that runs last; empty where the head has to wait."""
-    line = service.deploys.filter(state__in=UNFINISHED).in_order()
+    line = service.deploys.filter(state__in=UNFINISHED).in_order().only(*GROUPING)
     head = line.first()
     if head is None or not _is_due(head):
         return []
@@ -77,7 +79,8 @@ def _park(group: list[Deploy]) -> None:
 
 
 def _start(group: list[Deploy], epoch: int) -> Deploy:
-    chosen = group[-1]
+    chosen = Deploy.objects.get(pk=group[-1].pk)
+    chosen.crashes = group[-1].crashes
     chosen.state = Deploy.State.RUNNING
     chosen.attempts += 1
     chosen.epoch = epoch

@@ -9,6 +9,9 @@ from ftp_deploy.models import Deploy, LeaseEvent
 from tests.faults.stage import Site, Stage
 from tests.servers.postgresql import binary
 
+NOTHING = "0" * 40
+"""The commit before a branch's first."""
+
 
 def judge(stage: Stage) -> None:
     """Wait for rest, then check everything. Raises ``AssertionError`` with all violations."""
@@ -36,7 +39,7 @@ def wrong_rows(site: Site) -> list[str]:
     wrong = []
     stored = list(site.deploys.filter(kind=Deploy.Kind.PUSH))
     for push in site.pushes:
-        rows = [row for row in stored if row.after == push.after]
+        rows = [row for row in stored if (row.before or NOTHING, row.after) == (push.before, push.after)]
         if push.accepted and not rows:
             wrong.append(f"push {push.guid} was answered {push.answers} and is not stored")
         if len(rows) > 1:

@@ -259,11 +259,11 @@ _templates: dict[Any, Any] = {}
 def migrated(server: PostgreSQL) -> str:
     """Return the URL of a new database with all tables: a copy of one that was migrated once."""
     if _templates.get(server.port) is None:
-        with Project(server.new_database("template"), "memory://") as project:
+        with Project(server.new_database(), "memory://") as project:
             project.manage("migrate", "-v0")
-        _templates[server.port] = True
+        _templates[server.port] = urlsplit(project.database_url).path.lstrip("/")
     name = f"stage_{uuid.uuid4().hex[:10]}"
-    server.execute(f'CREATE DATABASE "{name}" TEMPLATE "template"')
+    server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_templates[server.port]}"')
     return server.url(name)
 
 

@@ -28,7 +28,7 @@ def run(name: str, seed: int, open_stage: OpenStage, request: pytest.FixtureRequ
 
 @pytest.mark.integration
 @pytest.mark.slow
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("name", ["postgresql-redis", "sqlite-embedded"])
 def test_one_seed(name: str, open_stage: OpenStage, request: pytest.FixtureRequest) -> None:
     run(name, 7, open_stage, request)
 

@@ -164,11 +164,14 @@ class Proxy:
         self._passing.set()
         for server in self._servers:
             server.close()
+        await asyncio.sleep(0.05)  # what was accepted just now shows up
         await self._reset()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._reset()
+        await asyncio.sleep(0.05)  # aborted connections close their sockets in the loop's next turns
         return 0
 
 
