@@ -11,7 +11,6 @@ from ftp_deploy.exceptions import LeaseLost
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.models.deploy import UNFINISHED
 
-
 GROUPING = ("service", "kind", "branch", "position", "crashes", "order_unknown")
 """The columns that decide about a group: a line may be long, and its other columns large."""
 
