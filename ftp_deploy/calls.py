@@ -6,7 +6,6 @@ judged: a name that changes its mind in between gains nothing. Redirects are jud
 
 import contextlib
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
@@ -19,7 +18,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import certifi
 
 from ftp_deploy.conf import conf
-from ftp_deploy.exceptions import AddressRefused, CallFailed
+from ftp_deploy.exceptions import AddressRefused, CallFailed, ConnectionFailed
+from ftp_deploy.transports.addresses import open_socket, resolve
 
 MOST_BYTES = 64 * 1024
 """Of an answer that much is read; the rest is not looked at."""
@@ -64,26 +64,6 @@ def call(
             return Answer(status, text, time.monotonic() - started)
         url = urljoin(url, location)
     raise CallFailed(f"{parts.hostname} redirects in a circle.", transient=False)
-
-
-def check_address(host: str, port: int, allow_private: bool) -> list[str]:
-    """Resolve a host and return its addresses, all judged.
-
-    Raises ``AddressRefused`` where one of them is private, loopback, link-local, multicast or reserved and
-    ``allow_private`` is off; ``OSError`` where the name has no address.
-    """
-    found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    for address in found:
-        if not (allow_private or _is_public(address)):
-            raise AddressRefused(f"{host} is at {address}, an address that services may not point at.")
-    return found
-
-
-def _is_public(address: str) -> bool:
-    judged = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(judged, ipaddress.IPv6Address) and judged.ipv4_mapped:
-        judged = judged.ipv4_mapped
-    return judged.is_global and not (judged.is_multicast or judged.is_reserved or judged.is_unspecified)
 
 
 def _parse(url: str) -> SplitResult:
@@ -143,12 +123,15 @@ def _connect(parts: SplitResult, deadline: float) -> http.client.HTTPConnection:
     """Return a connection to a judged address, already made."""
     name, port = str(parts.hostname), parts.port or PORTS[parts.scheme]
     try:
-        found = check_address(name, port, conf.ALLOW_PRIVATE_ADDRESSES)
-        connected = socket.create_connection((found[0], port), timeout=_left(deadline))
+        found = resolve(name, port, allow_private=conf.ALLOW_PRIVATE_ADDRESSES)
+        connected = open_socket(found, _left(deadline))
     except AddressRefused as error:
         raise CallFailed(error.message, transient=False, advice=error.advice) from None
+    except ConnectionFailed as error:
+        raise CallFailed(f"{name} cannot be reached: {error.message}") from None
     except OSError as error:
         raise CallFailed(f"{name} cannot be reached: {_words(error)}.") from None
+    connected.settimeout(_left(deadline))
     connection = http.client.HTTPConnection(name, port, timeout=_left(deadline))
     if parts.scheme == "https":
         context = ssl.create_default_context(cafile=certifi.where())

@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 
 from django.template.loader import render_to_string
 
-from ftp_deploy.calls import check_address
 from ftp_deploy.conf import conf
 from ftp_deploy.exceptions import NotSent
 from ftp_deploy.models import Message
 from ftp_deploy.models.message import Event
 from ftp_deploy.notifications.content import context_of, subject_of
+from ftp_deploy.transports.addresses import resolve
 
 LOCAL_SCHEMES = frozenset({"dbus", "kde", "qt", "glib", "gnome", "macosx", "windows", "syslog"})
 """Ways that end on the worker's own screen or log."""
@@ -83,7 +83,7 @@ def _check_host(channel: Any) -> None:
     """Refuse a channel on an address that services may not point at either."""
     host = getattr(channel, "host", None) or getattr(channel, "smtp_host", None)
     if isinstance(host, str) and ("." in host or ":" in host or host == "localhost" or _is_number(host)):
-        check_address(host, int(getattr(channel, "port", None) or 443), conf.ALLOW_PRIVATE_ADDRESSES)
+        resolve(host, int(getattr(channel, "port", None) or 443), allow_private=conf.ALLOW_PRIVATE_ADDRESSES)
 
 
 def _is_number(host: str) -> bool:

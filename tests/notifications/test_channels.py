@@ -73,7 +73,7 @@ def test_a_channel_inside_is_refused(site: Site, settings: Any) -> None:
     notifications.send(make_deploy(told(channels=channel(site), webhook_url=site.url)))
     assert site.asked == []
     assert {row.state for row in Message.objects.all()} == {"failed"}
-    assert all("may not point at" in row.error for row in Message.objects.all())
+    assert all("not a public address" in row.error for row in Message.objects.all())
 
 
 def test_channels_hear_of_what_was_chosen(site: Site) -> None:
