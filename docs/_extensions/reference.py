@@ -104,7 +104,7 @@ def url_lines(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> Line
             continue
         view: Any = getattr(pattern.callback, "view_class", pattern.callback)
         text = inspect.cleandoc(view.__doc__ or "").partition("\n")[0]
-        yield from (f"``{where}`` (``{pattern.name}``)", f"   {text or 'See the source.'}", "")
+        yield from (f"``{where or '/'}`` (``{pattern.name}``)", f"   {text or 'See the source.'}", "")
 
 
 def urls() -> Lines:
