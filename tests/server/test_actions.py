@@ -299,3 +299,11 @@ def test_who_was_let_in_is_not_trusted_for_anything_else(mira, client, service, 
     assert mira.get(reverse("ftpdeploy_deploy_live", args=[other.pk])).status_code == 200
     mira.logout()
     assert mira.get(url).status_code == 302
+
+
+@pytest.mark.parametrize("phase", Deploy.Phase.values)
+def test_every_phase_has_a_page(mira, service, phase):
+    deploy = Deploy.objects.create(service=service, state="running", phase=phase, position=1)
+    cache.clear()
+    for name, pk in (("deploy_detail", deploy.pk), ("deploy_live", deploy.pk), ("service_manage", service.pk)):
+        assert mira.get(reverse(f"ftpdeploy_{name}", args=[pk])).status_code == 200
