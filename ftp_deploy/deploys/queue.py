@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Min, QuerySet
+from django.db.models import F, Max, Min, Q, QuerySet
 from django.utils import timezone
 
 from ftp_deploy.deploys.wakeup import wake_on_commit
@@ -39,11 +39,12 @@ def record_push(service: Service, delivery_id: str, event: PushEvent) -> Recorde
     try:
         with transaction.atomic():
             lock(service.pk)
-            duplicate = _find_duplicate(service, delivery_id, event)
+            newest = newest_push(service)
+            duplicate = _find_duplicate(service, delivery_id, event, newest)
             wake_on_commit(service)
             if duplicate:
                 return Recorded(duplicate, created=False, reason="duplicate")
-            return Recorded(_store_push(service, delivery_id, event), created=True)
+            return Recorded(_store_push(service, delivery_id, event, newest), created=True)
     except IntegrityError:
         stored = service.deploys.get(delivery_id=delivery_id, branch=event.branch)
         return Recorded(stored, created=False, reason="duplicate")
@@ -54,22 +55,19 @@ def newest_push(service: Service) -> Deploy | None:
     return service.deploys.filter(kind=Deploy.Kind.PUSH).order_by("-position", "-pk").first()
 
 
-def _find_duplicate(service: Service, delivery_id: str, event: PushEvent) -> Deploy | None:
-    if delivery_id:
-        same = service.deploys.filter(delivery_id=delivery_id, branch=event.branch).first()
-        if same:
-            return same
-    newest = newest_push(service)
-    repeated = service.deploys.filter(
-        kind=Deploy.Kind.PUSH, branch=event.branch, before=event.before, after=event.after
-    ).first()
-    if repeated and newest and (repeated.pk == newest.pk or newest.after != event.before):
-        return repeated
+def _find_duplicate(service: Service, delivery_id: str, event: PushEvent, newest: Deploy | None) -> Deploy | None:
+    same_move = Q(kind=Deploy.Kind.PUSH, before=event.before, after=event.after)
+    same_delivery = Q(delivery_id=delivery_id) if delivery_id else Q(pk=None)
+    found = list(service.deploys.filter(same_delivery | same_move, branch=event.branch).order_by("-pk"))
+    for deploy in found:
+        if delivery_id and deploy.delivery_id == delivery_id:
+            return deploy
+    if found and newest and (found[0].pk == newest.pk or newest.after != event.before):
+        return found[0]
     return None
 
 
-def _store_push(service: Service, delivery_id: str, event: PushEvent) -> Deploy:
-    newest = newest_push(service)
+def _store_push(service: Service, delivery_id: str, event: PushEvent, newest: Deploy | None) -> Deploy:
     follows = newest is None or newest.after == event.before
     deploy = Deploy(
         service=service,
