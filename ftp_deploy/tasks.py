@@ -6,7 +6,6 @@ added to whichever app is in use, unless ``FTP_DEPLOY_PERIODIC_TASKS`` is off.
 
 import logging
 import multiprocessing
-from importlib import import_module
 from typing import Any
 
 from celery import Celery, shared_task, signals
@@ -50,7 +49,7 @@ def reconcile() -> None:
 @shared_task(name="ftp_deploy.notify")
 def notify(deploy_id: int) -> None:
     """Tell the people concerned how a deploy ended."""
-    notifications = import_module("ftp_deploy.notifications")
+    from ftp_deploy import notifications
     from ftp_deploy.models import Deploy
 
     deploy = Deploy.objects.select_related("service__notification").filter(pk=deploy_id).first()
@@ -61,13 +60,15 @@ def notify(deploy_id: int) -> None:
 @shared_task(name="ftp_deploy.deliver")
 def deliver() -> None:
     """Send the messages that wait: new ones, and those that could not be sent before."""
-    import_module("ftp_deploy.notifications").deliver_due()
+    from ftp_deploy.notifications import deliver_due
+
+    deliver_due()
 
 
 @shared_task(name="ftp_deploy.validate")
 def validate(service_id: int) -> None:
     """Check a service from end to end and store what was found."""
-    validation = import_module("ftp_deploy.validation")
+    from ftp_deploy import validation
     from ftp_deploy.models import Service
 
     service = Service.objects.filter(pk=service_id).first()

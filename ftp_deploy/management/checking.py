@@ -1,9 +1,10 @@
 """``check`` and ``verify``: is a service well, is its server what we put there."""
 
 from argparse import Namespace
-from importlib import import_module
+
 from typing import TextIO
 
+from ftp_deploy import validation
 from ftp_deploy.deploys import drift
 from ftp_deploy.management.services import find_service, find_services
 
@@ -12,7 +13,7 @@ LISTED = 50
 
 def check(options: Namespace, out: TextIO) -> int:
     """Validate services and write a table; 1 where something is wrong."""
-    validation = import_module("ftp_deploy.validation")
+
     rows: list[tuple[str, ...]] = []
     bad = 0
     services = find_services(options.service)
