@@ -15,6 +15,7 @@ from urllib.parse import unquote
 HERE = Path(__file__).parent
 MODULES = HERE / "node_modules"
 VENDOR = HERE / "ftp_deploy/server/static/ftp_deploy/vendor"
+TESTED = HERE / "tests/server/vendor/axe-core"
 
 FILES = {
     "bootstrap": ["dist/css/bootstrap.min.css", "dist/js/bootstrap.bundle.min.js", "LICENSE"],
@@ -155,6 +156,8 @@ def main() -> None:
     for package, files in FILES.items():
         copy(package, files)
     sprite()
+    for file in ("axe.min.js", "LICENSE"):
+        shutil.copyfile(MODULES / "axe-core" / file, TESTED / file)
     size = sum(path.stat().st_size for path in VENDOR.rglob("*") if path.is_file())
     sys.stdout.write(f"{VENDOR.relative_to(HERE)}: {size // 1024} kB\n")
 

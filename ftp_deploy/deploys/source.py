@@ -15,4 +15,14 @@ def git_source(service: Service) -> GitSource:
         private_key=access.private_key,
         connect_timeout=conf.CONNECT_TIMEOUT,
         reply_timeout=conf.REPLY_TIMEOUT,
+        allow_private_addresses=may_be_private(service.provider, has_account=service.account_id is not None),
     )
+
+
+def may_be_private(provider: str, *, has_account: bool) -> bool:
+    """Say whether a repository's host may be a private address.
+
+    A forge in the project's settings is the administrator's own choice. Addresses that people enter, as the URL of a
+    plain git repository or of an account, need ``FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES``.
+    """
+    return conf.ALLOW_PRIVATE_ADDRESSES or (not has_account and provider != "git")

@@ -1,7 +1,6 @@
 """``check`` and ``verify``: is a service well, is its server what we put there."""
 
 from argparse import Namespace
-
 from typing import TextIO
 
 from ftp_deploy import validation

@@ -38,6 +38,8 @@ class GitSource:
     total_timeout: float = 3600.0
     max_bytes: int = 8 * GIGABYTE
     max_files: int = 500_000
+    allow_private_addresses: bool = True
+    """Whether the host may be a private, loopback or link-local address; the caller knows who entered the URL."""
 
     @property
     def is_ssh(self) -> bool:

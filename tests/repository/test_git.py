@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from ftp_deploy.deploys.source import may_be_private
 from ftp_deploy.exceptions import (
+    AddressRefused,
     BranchMissing,
     CommitMissing,
     ConfigurationError,
@@ -499,3 +501,21 @@ def test_a_private_authority_can_be_given(tls_forge, certificates):
 def test_an_authority_that_is_no_pem(tls_forge):
     with pytest.raises(ConfigurationError, match="PEM"):
         branch_head(source_of(tls_forge, certificate_authority="no certificate"), "main")
+
+
+def test_a_private_address_is_refused_where_a_person_entered_it(forge):
+    refused = GitSource(
+        f"{forge.url}/demo/site.git", username=forge.username, password=forge.token, allow_private_addresses=False
+    )
+    with pytest.raises(AddressRefused, match=r"127\.0\.0\.1"):
+        branch_head(refused, "main")
+
+
+@pytest.mark.parametrize(
+    ("provider", "has_account", "allowed"), [("github", False, True), ("github", True, False), ("git", False, False)]
+)
+def test_who_may_name_a_private_address(settings, provider, has_account, allowed):
+    settings.FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES = False
+    assert may_be_private(provider, has_account=has_account) is allowed
+    settings.FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES = True
+    assert may_be_private(provider, has_account=has_account)

@@ -123,6 +123,7 @@ class Folders(FormTool):
 
 def branch_files(values: Mapping[str, str]) -> list[str]:
     """Return the paths of all files of the form's branch; kept for ten minutes."""
+    from ftp_deploy.deploys.source import may_be_private
     from ftp_deploy.repository import git
 
     forge = forge_of(values)
@@ -140,6 +141,7 @@ def branch_files(values: Mapping[str, str]) -> list[str]:
             private_key=access.private_key,
             connect_timeout=conf.CONNECT_TIMEOUT,
             reply_timeout=min(conf.REPLY_TIMEOUT, 20.0),
+            allow_private_addresses=may_be_private(forge.name, has_account=bool(values.get("account"))),
         )
         with git.fetch(source, branch) as snapshot:
             paths = [entry.path.decode(errors="replace") for entry in snapshot.tree]
