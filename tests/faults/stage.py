@@ -99,9 +99,8 @@ class Site:
             repository_name=name,
             repository_slug=f"ada/{name}",
             branch="main",
-            max_connections=3,
             hook_secret=self.hook_secret,
-            **values,
+            **{"max_connections": 3, **values},
         )
         self.pk: int = made.pk
         self.secret_key: str = made.secret_key
