@@ -178,6 +178,7 @@ class Bench:
     def measure(self, tool: tools.Tool, connections: int) -> Result:
         """Prepare the server, run the tool once, and look at what is there."""
         servers.clear(self.server)
+        tree.git(self.tree, "clean", "-q", "-f", "-d")  # some tools leave files of their own in the tree
         scale = 1.0
         job = self.job(tool, connections, first=True)
         if self.case == "changed":
