@@ -1,8 +1,10 @@
 """Adopting a live site: the first deploy of a service whose server already holds the files."""
 
+from django.db import transaction
+
 from ftp_deploy.deploys.contents import Contents
 from ftp_deploy.deploys.drift import compare
-from ftp_deploy.deploys.journal import accept
+from ftp_deploy.deploys.journal import accept, hold
 from ftp_deploy.deploys.manifest import Entry, Manifest
 from ftp_deploy.deploys.planning import plan_service
 from ftp_deploy.deploys.recorder import Recorder
@@ -20,7 +22,8 @@ def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, ser
 
     Only the real differences are uploaded afterwards; files that the repository does not know are left alone.
     """
-    if service.first_deploy != FirstDeploy.ADOPT or ServiceManifest.objects.filter(service=service).exists():
+    known = ServiceManifest.objects.filter(service=service).exclude(files=0, commit="")
+    if service.first_deploy != FirstDeploy.ADOPT or known.exists():
         return
     planned = plan_service(service, snapshot, manifest=Manifest())
     contents = Contents(snapshot)
@@ -33,7 +36,9 @@ def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, ser
         for change in planned.plan.changes
         if change.path not in absent
     }
-    accept(service.pk, same, set())
+    with transaction.atomic():
+        hold(recorder.lease)
+        accept(service.pk, same, set())
     recorder.log(f"Adopted {len(same)} files that the server already has.")
     for word, paths in (("missing", report.missing), ("different", report.different), ("unknown", report.unknown)):
         if paths:

@@ -2,7 +2,7 @@
 
 import logging
 
-from ftp_deploy.deploys.journal import left_behind, release
+from ftp_deploy.deploys.journal import disown, left_behind, release
 from ftp_deploy.deploys.manifest import parents_of
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.exceptions import TransportError
@@ -23,6 +23,7 @@ def clean_up(recorder: Recorder) -> None:
         return
     try:
         with service.transport() as transport:
+            disown([row.temporary_path for row in rows])
             for _progress in transport.delete([row.temporary_path for row in rows], recorder.lease.must_hold):
                 recorder.flush_if_due()
             made = parents_of({row.path for row in rows}) - service.manifest.directories

@@ -4,6 +4,7 @@ A row names the temporary path at which its content lies. Whatever a dead run le
 rows: complete files are used again, the rest is removed.
 """
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
 from django.db import transaction
@@ -12,7 +13,7 @@ from ftp_deploy.deploys.lease import Lease, after
 from ftp_deploy.deploys.manifest import Entry, Manifest
 from ftp_deploy.deploys.plan import Change as PlannedChange
 from ftp_deploy.exceptions import LeaseLost
-from ftp_deploy.models import Change, Deploy, ServiceManifest
+from ftp_deploy.models import Change, Deploy, Service, ServiceManifest
 
 BATCH = 1000
 """Rows per statement."""
@@ -21,10 +22,13 @@ Leftovers = Mapping[tuple[str, str], str]
 """(path, blob id) of complete uploads of earlier runs, and the temporary path of each."""
 
 
-def temporary_path(path: str, deploy_id: int, epoch: int, number: int) -> str:
-    """Return a hidden name beside ``path`` that no other run ever uses; at most 60 bytes, whatever the name."""
+def temporary_path(path: str, deploy_id: int, epoch: int, token: str, number: int) -> str:
+    """Return a hidden name beside ``path`` that no other plan ever uses; at most 80 bytes, whatever the name.
+
+    ``token`` is new for each plan: one epoch may plan the same deploy twice, and numbers then mean other files.
+    """
     folder, slash, _name = path.rpartition("/")
-    return f"{folder}{slash}.ftp-deploy-{deploy_id}-{epoch}-{number}.tmp"
+    return f"{folder}{slash}.ftp-deploy-{deploy_id}-{epoch}-{token}-{number}.tmp"
 
 
 class Journal:
@@ -52,6 +56,7 @@ class Journal:
     ) -> "Journal":
         """Write the rows of a plan. ``sizes`` is by blob id; content in ``leftovers`` need not be sent again."""
         rows = []
+        token = secrets.token_hex(4)
         for number, change in enumerate(changes):
             row = Change(
                 deploy=deploy,
@@ -63,7 +68,7 @@ class Journal:
             )
             if change.action != Change.Action.DELETE and atomic:
                 kept = leftovers.get((change.path, change.blob_id))
-                row.temporary_path = kept or temporary_path(change.path, deploy.pk, lease.epoch, number)
+                row.temporary_path = kept or temporary_path(change.path, deploy.pk, lease.epoch, token, number)
                 row.state = Change.State.UPLOADED if kept else Change.State.PLANNED
             rows.append(row)
         with transaction.atomic():
@@ -116,18 +121,61 @@ class Journal:
             return
         pending = self._applied
         with transaction.atomic():
-            if not self.lease.mine().update(lease_until=after(self.lease.seconds)):
-                raise LeaseLost
+            hold(self.lease)
             for start in range(0, len(pending), BATCH):
                 part = [row.pk for row in pending[start : start + BATCH]]
                 Change.objects.filter(pk__in=part).update(state=Change.State.APPLIED, temporary_path="")
             fold(self.deploy.service_id, pending)
         self._applied = self._applied[len(pending) :]
 
+    def forget(self, rows: Iterable[Change]) -> None:
+        """Take files out of the manifest that are about to be destroyed before their new content is complete.
+
+        A run that breaks off then leaves no manifest that says they are whole. Raises ``LeaseLost``.
+        """
+        paths = {row.path for row in rows if row.action == Change.Action.MODIFY}
+        if paths:
+            with transaction.atomic():
+                hold(self.lease)
+                accept(self.deploy.service_id, {}, paths)
+
+
+def hold(lease: Lease) -> None:
+    """Prolong the lease inside a transaction, which locks the service's row. Raises ``LeaseLost``."""
+    if not lease.mine().update(lease_until=after(lease.seconds)):
+        raise LeaseLost
+
+
+def stored_manifest(service_id: int) -> ServiceManifest:
+    """Return the manifest's row; a new one belongs to the server that the service names now."""
+    service = Service.objects.get(pk=service_id)
+    stored, _created = ServiceManifest.objects.get_or_create(
+        service=service, defaults={"destination": service.destination}
+    )
+    return stored
+
+
+def follow_destination(lease: Lease, service: Service) -> bool:
+    """Start afresh where the service names another server or path than the manifest; return whether it does.
+
+    What we know of the old place says nothing about the new one: nothing there is ours yet.
+    """
+    stored = ServiceManifest.objects.filter(service=service).first()
+    if stored is None or stored.destination in ("", service.destination):
+        return False
+    with transaction.atomic():
+        hold(lease)
+        stored.manifest = Manifest()
+        stored.commit = ""
+        stored.destination = service.destination
+        stored.save()
+        release(left_behind(service.pk))
+    return True
+
 
 def fold(service_id: int, rows: Sequence[Change]) -> None:
     """Fold applied changes into the stored manifest; while that goes on no single commit is live."""
-    stored, _created = ServiceManifest.objects.get_or_create(service_id=service_id)
+    stored = stored_manifest(service_id)
     put = {row.path: Entry(row.blob_id, row.mode, row.size) for row in rows if row.action != Change.Action.DELETE}
     removed = {row.path for row in rows if row.action == Change.Action.DELETE}
     stored.manifest = stored.manifest.fold(put, removed)
@@ -141,6 +189,16 @@ def left_behind(service_id: int) -> list[Change]:
     return list(rows.select_related("deploy").order_by("pk"))
 
 
+def disown(places: Sequence[str]) -> None:
+    """Say that the content under these temporary paths is not complete, before it is removed.
+
+    If removing breaks off, nobody takes a file that is gone for one that was renamed.
+    """
+    for start in range(0, len(places), BATCH):
+        rows = Change.objects.filter(temporary_path__in=places[start : start + BATCH])
+        rows.filter(state=Change.State.UPLOADED).update(state=Change.State.PLANNED)
+
+
 def release(rows: Iterable[Change]) -> None:
     """Forget temporary paths: nothing lies there any more, or another row names it now."""
     keys = [row.pk for row in rows]
@@ -150,6 +208,6 @@ def release(rows: Iterable[Change]) -> None:
 
 def accept(service_id: int, entries: Mapping[str, Entry], removed: set[str]) -> None:
     """Take the server's state as right for some paths, without touching the server."""
-    stored, _created = ServiceManifest.objects.get_or_create(service_id=service_id)
+    stored = stored_manifest(service_id)
     stored.manifest = Manifest(stored.manifest).fold(entries, removed)
     stored.save()

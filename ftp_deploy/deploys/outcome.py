@@ -35,6 +35,7 @@ def succeeded(lease: Lease, deploy: Deploy, commit: str) -> None:
             earlier = Deploy.objects.filter(
                 service=deploy.service_id, state=Deploy.State.FAILED, position__lt=deploy.position
             )
+            earlier.filter(kind=Deploy.Kind.ROLLBACK).update(state=Deploy.State.SUPERSEDED, run=deploy)
             earlier.update(state=Deploy.State.RESTORED, run=deploy)
     _tell(deploy)
 
@@ -83,7 +84,9 @@ def hand_back(lease: Lease, deploy: Deploy, error: FTPDeployError | None = None,
     with transaction.atomic():
         _hold(lease)
         _rows(lease, deploy).update(state=Deploy.State.QUEUED, **values)
-        Deploy.objects.filter(run=deploy, state=Deploy.State.RUNNING).update(state=Deploy.State.QUEUED, run=None)
+        Deploy.objects.filter(run=deploy, state=Deploy.State.RUNNING).update(
+            state=Deploy.State.QUEUED, run=None, next_attempt_at=values["next_attempt_at"]
+        )
 
 
 def _hold(lease: Lease) -> None:

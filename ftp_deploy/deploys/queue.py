@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Min, Q, QuerySet
+from django.db.models import F, Max, Min, QuerySet
 from django.utils import timezone
 
 from ftp_deploy.deploys.wakeup import wake_on_commit
@@ -46,7 +46,9 @@ def record_push(service: Service, delivery_id: str, event: PushEvent) -> Recorde
                 return Recorded(duplicate, created=False, reason="duplicate")
             return Recorded(_store_push(service, delivery_id, event, newest), created=True)
     except IntegrityError:
-        stored = service.deploys.get(delivery_id=delivery_id, branch=event.branch)
+        stored = service.deploys.filter(delivery_id=delivery_id, branch=event.branch).exclude(delivery_id="").first()
+        if stored is None:
+            raise  # Not a duplicate: the service is gone, say.
         return Recorded(stored, created=False, reason="duplicate")
 
 
@@ -56,15 +58,13 @@ def newest_push(service: Service) -> Deploy | None:
 
 
 def _find_duplicate(service: Service, delivery_id: str, event: PushEvent, newest: Deploy | None) -> Deploy | None:
-    same_move = Q(kind=Deploy.Kind.PUSH, before=event.before, after=event.after)
-    same_delivery = Q(delivery_id=delivery_id) if delivery_id else Q(pk=None)
-    found = list(service.deploys.filter(same_delivery | same_move, branch=event.branch).order_by("-pk"))
-    for deploy in found:
-        if delivery_id and deploy.delivery_id == delivery_id:
-            return deploy
-    if found and newest and (found[0].pk == newest.pk or newest.after != event.before):
-        return found[0]
-    return None
+    """Return the row of the same delivery, or the newest push where it moved the branch in the same way.
+
+    An older push of the same move is no proof: the branch may have gone back and forth, with a hook lost in between.
+    """
+    if newest and (newest.branch, newest.before, newest.after) == (event.branch, event.before, event.after):
+        return newest
+    return service.deploys.filter(delivery_id=delivery_id, branch=event.branch).first() if delivery_id else None
 
 
 def _store_push(service: Service, delivery_id: str, event: PushEvent, newest: Deploy | None) -> Deploy:
@@ -96,18 +96,15 @@ def _store_push(service: Service, delivery_id: str, event: PushEvent, newest: De
 
 
 def _place_late_push(service: Service, deploy: Deploy) -> None:
-    """Put a push that another one is known to follow before that one; if that one is live or on its way, give up."""
-    if _place_before_follower(service, deploy):
+    """Put a push that another one is known to follow before that one.
+
+    If that one is live already, the push came late, or the branch went back: the head of the branch will tell. It is
+    put before all others, so that the newest push stays the newest.
+    """
+    if _place_before_follower(service, deploy) or not _followers(service, deploy).exists():
         return
-    follower = _followers(service, deploy).first()
-    if follower is None:
-        return
-    deploy.order_unknown = False
-    deploy.state = Deploy.State.SUPERSEDED
-    deploy.run = follower
-    deploy.finished_at = timezone.now()
-    first = service.deploys.aggregate(first=Min("position"))["first"]
-    deploy.position = min(follower.position, first) - 1
+    first: float = service.deploys.aggregate(first=Min("position"))["first"]
+    deploy.position = first - 1
 
 
 def _followers(service: Service, deploy: Deploy) -> QuerySet[Deploy]:
@@ -184,20 +181,32 @@ def add(service: Service, kind: str, user: User = None, **values: Any) -> Deploy
 
 
 def retry(deploy: Deploy, user: User = None) -> Deploy:
-    """Deploy again what a failed or cancelled deploy was to put live."""
+    """Deploy again what a failed or cancelled deploy was to put live, or the newest push since."""
     if deploy.state not in (Deploy.State.FAILED, Deploy.State.CANCELLED):
         raise ConfigurationError(f"{deploy} has not failed, so there is nothing to try again.")
-    return add(deploy.service, _kind_of_retry(deploy), user, **_carried(deploy))
+    with transaction.atomic():
+        lock(deploy.service_id)
+        return add(deploy.service, _kind_of_retry(deploy), user, **_carried(deploy))
 
 
 def _kind_of_retry(deploy: Deploy) -> str:
     return Deploy.Kind.MANUAL if deploy.kind == Deploy.Kind.PUSH else deploy.kind
 
 
+def commit_since(service: Service, deploy: Deploy) -> str:
+    """Return the commit of the newest push from ``deploy`` on: what failed earlier is part of it.
+
+    Deploying the older commit would put a later push back. Call it with the service locked.
+    """
+    pushes = service.deploys.filter(kind=Deploy.Kind.PUSH, position__gt=deploy.position)
+    newest = pushes.exclude(state__in=[Deploy.State.SUPERSEDED, Deploy.State.CANCELLED]).order_by("-position").first()
+    return newest.after if newest and deploy.kind != Deploy.Kind.ROLLBACK else deploy.after
+
+
 def _carried(deploy: Deploy) -> dict[str, Any]:
     return {
         "before": deploy.before,
-        "after": deploy.after,
+        "after": commit_since(deploy.service, deploy),
         "commits": deploy.commits,
         "commits_complete": deploy.commits_complete,
         "compare_url": deploy.compare_url,
@@ -208,7 +217,9 @@ def confirm_deletes(deploy: Deploy, user: User = None) -> Deploy:
     """Go on with a deploy that stopped at the delete limit."""
     if deploy.state != Deploy.State.FAILED or deploy.error_kind != "TooManyDeletes":
         raise ConfigurationError(f"{deploy} did not stop at the delete limit.")
-    return add(deploy.service, _kind_of_retry(deploy), user, confirmed_deletes=True, **_carried(deploy))
+    with transaction.atomic():
+        lock(deploy.service_id)
+        return add(deploy.service, _kind_of_retry(deploy), user, confirmed_deletes=True, **_carried(deploy))
 
 
 def cancel(deploy: Deploy, user: User = None) -> None:
@@ -216,6 +227,12 @@ def cancel(deploy: Deploy, user: User = None) -> None:
 
     A deploy that is part of a run cancels the run. Raises ``ConfigurationError`` where it is too late.
     """
+    with transaction.atomic():
+        lock(deploy.service_id)
+        _cancel(deploy, user)
+
+
+def _cancel(deploy: Deploy, user: User) -> None:
     deploy = deploy.run if deploy.run and deploy.state == Deploy.State.RUNNING else deploy
     waiting = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.QUEUED).update(
         state=Deploy.State.CANCELLED, finished_at=timezone.now(), error=_cancelled_by(user)

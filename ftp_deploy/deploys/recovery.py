@@ -1,6 +1,8 @@
 """What an earlier run left on the server: settle what is in doubt, keep what is complete, remove the rest."""
 
-from ftp_deploy.deploys.journal import Leftovers, fold, left_behind, release
+from django.db import transaction
+
+from ftp_deploy.deploys.journal import Leftovers, disown, fold, hold, left_behind, release
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.models import Change, Deploy
 from ftp_deploy.transports.base import Transport
@@ -35,14 +37,17 @@ def _settle_renamed(transport: Transport, rows: list[Change], recorder: Recorder
     sizes = transport.sizes([row.path for row in switched])
     live = [row for row in switched if sizes[row.path] == row.size]
     if live:
-        fold(recorder.deploy.service_id, live)
-        Change.objects.filter(pk__in=[row.pk for row in live]).update(state=Change.State.APPLIED, temporary_path="")
+        with transaction.atomic():
+            hold(recorder.lease)
+            fold(recorder.deploy.service_id, live)
+            Change.objects.filter(pk__in=[row.pk for row in live]).update(state=Change.State.APPLIED, temporary_path="")
         recorder.log(f"{len(live)} files were switched by a run that died before it could say so.")
 
 
 def remove_unused(transport: Transport, leftovers: Leftovers, used: set[str], recorder: Recorder) -> None:
     """Remove complete uploads of earlier runs that the new plan has no use for, and forget who made the others."""
     unused = [place for place in leftovers.values() if place not in used]
+    disown(unused)
     for _progress in transport.delete(unused, recorder.lease.guard):
         recorder.flush_if_due()
     stale = [row for row in left_behind(recorder.deploy.service_id) if row.deploy_id != recorder.deploy.pk]
@@ -50,5 +55,6 @@ def remove_unused(transport: Transport, leftovers: Leftovers, used: set[str], re
 
 
 def _remove(transport: Transport, rows: list[Change], recorder: Recorder) -> None:
+    disown([row.temporary_path for row in rows])
     for _progress in transport.delete([row.temporary_path for row in rows], recorder.lease.guard):
         recorder.flush_if_due()

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ftp_deploy.deploys.fetch import fetch_service
 from ftp_deploy.deploys.planning import plan_service
-from ftp_deploy.deploys.queue import User, add, lock
+from ftp_deploy.deploys.queue import User, add, commit_since, lock
 from ftp_deploy.deploys.skips import accept_changes
 from ftp_deploy.exceptions import CommitMissing, ConfigurationError
 from ftp_deploy.models import Change, Deploy, Service
@@ -37,13 +37,13 @@ class Preview:
 def restorable(service: Service) -> DeployQuerySet:
     """Select the failed deploys that a restore would put live, oldest first; skipped ones are left out."""
     failed: DeployQuerySet = Deploy.objects.filter(service=service).failed()
-    return failed.in_order()
+    return failed.exclude(kind=Deploy.Kind.ROLLBACK).in_order()
 
 
 def preview_restore(service: Service) -> Preview:
     """Return what ``restore`` would do. Fetches the tree; raises what fetching and planning raise."""
     failed = _failed(service)
-    return _preview(service, failed[-1].after, commits_of(failed))
+    return _preview(service, commit_since(service, failed[-1]), commits_of(failed))
 
 
 def preview_rollback(service: Service, commit: str) -> Preview:
@@ -63,20 +63,22 @@ def preview(service: Service, commit: str = "") -> Preview:
 
 
 def restore(service: Service, user: User = None) -> Deploy:
-    """Deploy the newest failed commit; when that succeeds the failed deploys read "restored".
+    """Deploy the newest push since the first failed one; when that succeeds the failed deploys read "restored".
 
     Raises ``ConfigurationError`` where nothing failed.
     """
-    failed = _failed(service)
-    return add(
-        service,
-        Deploy.Kind.RESTORE,
-        user,
-        before=failed[0].before,
-        after=failed[-1].after,
-        commits=commits_of(failed),
-        commits_complete=all(deploy.commits_complete for deploy in failed),
-    )
+    with transaction.atomic():
+        lock(service.pk)
+        failed = _failed(service)
+        return add(
+            service,
+            Deploy.Kind.RESTORE,
+            user,
+            before=failed[0].before,
+            after=commit_since(service, failed[-1]),
+            commits=commits_of(failed),
+            commits_complete=all(deploy.commits_complete for deploy in failed),
+        )
 
 
 def skip(deploy: Deploy, user: User = None) -> None:

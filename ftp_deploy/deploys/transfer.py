@@ -8,7 +8,7 @@ from django.template.defaultfilters import filesizeformat
 from ftp_deploy.deploys import drift, recovery
 from ftp_deploy.deploys.adopt import adopt_if_first
 from ftp_deploy.deploys.contents import Contents
-from ftp_deploy.deploys.journal import Journal, left_behind
+from ftp_deploy.deploys.journal import Journal, follow_destination, left_behind
 from ftp_deploy.deploys.manifest import Manifest, parents_of
 from ftp_deploy.deploys.planning import Planned, plan_service
 from ftp_deploy.deploys.recorder import Recorder
@@ -23,6 +23,8 @@ from ftp_deploy.transports.base import Rename, Transport, Upload
 def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
     """Make the server hold the snapshot's tree. Raises what stops the run, with everything recorded so far."""
     deploy = recorder.deploy
+    if follow_destination(recorder.lease, service):
+        recorder.warn("The service names another server or path than before: everything is uploaded there.")
     with Server(service) as server:
         adopt_if_first(recorder, service, snapshot, server)
         leftovers = recovery.recover(server.transport, recorder) if left_behind(service.pk) else {}
@@ -119,6 +121,8 @@ class _Transfer:
             self.transport.make_directories(self.new_directories)
 
     def _upload(self) -> None:
+        if not self.service.atomic:
+            self.journal.forget(self.journal.to_upload())
         began = time.monotonic()
         uploads = [self._as_upload(row) for row in self.journal.to_upload()]
         for progress in self.transport.upload(uploads):
@@ -155,6 +159,8 @@ class _Transfer:
     def _switch(self, planned: Planned) -> None:
         self._delete(self._waiting(change.path for change in planned.plan.deletes if change.first))
         self.transport.prune(planned.plan.replaced_directories)
+        if self.transport.traits.rename_over is False:
+            self.journal.forget(self.journal.puts)
         began = time.monotonic()
         renames = [Rename(row.temporary_path, row.path) for row in self.journal.puts if row.temporary_path]
         guard = self.recorder.lease.must_hold

@@ -14,7 +14,8 @@ def find_service(name: str) -> Service:
 
     Raises ``CommandError`` where there is none, or more than one.
     """
-    found = list(Service.objects.filter(pk=int(name))) if name.isdigit() else _by_words(name)
+    by_key = list(Service.objects.filter(pk=int(name))) if name.isdecimal() else []
+    found = by_key or _by_words(name)
     if len(found) == 1:
         return found[0]
     if found:

@@ -272,6 +272,7 @@ class Service(models.Model):
             allow_private_addresses=conf.ALLOW_PRIVATE_ADDRESSES,
             file_mode=int(self.file_mode, 8) if self.file_mode else None,
             traits=Traits.from_json(self.traits),
+            probe_name=str(self.pk or ""),
         )
 
     def transport(self) -> Transport:
@@ -287,7 +288,14 @@ class Service(models.Model):
     def manifest(self) -> Manifest:
         """What the server holds, as far as we put it there."""
         stored = ServiceManifest.objects.filter(service=self).first()
-        return stored.manifest if stored else Manifest()
+        if stored is None or stored.destination not in ("", self.destination):
+            return Manifest()
+        return stored.manifest
+
+    @property
+    def destination(self) -> str:
+        """The place on a server that the manifest speaks of: another one starts with an empty manifest."""
+        return f"{self.protocol}://{self.username}@{self.host.lower()}:{self.port or ''}/{self.path.strip('/')}"
 
 
 class ServiceManifest(models.Model):
@@ -297,6 +305,8 @@ class ServiceManifest(models.Model):
     data = models.BinaryField(default=bytes)
     commit = models.CharField(max_length=64, blank=True)
     """The commit that is live as a whole; empty while a switch is under way or was cut."""
+    destination = models.TextField(blank=True)
+    """``Service.destination`` at the time; empty: the service's own."""
     files = models.PositiveIntegerField(default=0)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -7,6 +7,7 @@ All long operations are generators: they yield at least twice a second, in the c
 record progress, keep its lease, and stop. Closing the generator aborts the operation and its connections.
 """
 
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -85,6 +86,18 @@ class Target:
     file_mode: int | None = None
     """Mode bits for uploaded files, or None to leave them to the server."""
     traits: Traits = field(default_factory=Traits)
+    probe_name: str = ""
+    """Part of the probe files' names: what a cut probe left is then overwritten and removed by the next one."""
+
+
+def probe_names(target: Target) -> list[tuple[str, str]]:
+    """Return pairs of names for the two files of a probe, the second pair for when the first one does not work out.
+
+    Two probes of the same service at the same time would be in each other's way under the fixed names.
+    """
+    tokens = [target.probe_name] if target.probe_name else []
+    tokens.append(secrets.token_hex(6))
+    return [(f".ftp-deploy-probe-{token}-1", f".ftp-deploy-probe-{token}-2") for token in tokens]
 
 
 @dataclass(frozen=True, slots=True)

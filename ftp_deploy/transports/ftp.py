@@ -1,6 +1,5 @@
 """FTP, and FTP over TLS: the transport that the deploys see. How it is fast is told in the ``ftp_*`` modules."""
 
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -15,10 +14,12 @@ from ftp_deploy.exceptions import (
     IdentityRefused,
     PermissionRefused,
     TooManyConnections,
+    TransferFailed,
     TransportError,
+    VerificationFailed,
 )
 from ftp_deploy.transports import ftp_batches, ftp_listing
-from ftp_deploy.transports.base import Guard, Progress, RemoteFile, Rename, Traits, Transport, Upload
+from ftp_deploy.transports.base import Guard, Progress, RemoteFile, Rename, Traits, Transport, Upload, probe_names
 from ftp_deploy.transports.crew import Crew, Lane
 from ftp_deploy.transports.ftp_batches import batches
 from ftp_deploy.transports.ftp_control import Control
@@ -60,8 +61,14 @@ class FTP(Transport):
 
     def probe(self) -> Traits:
         """Put a probe file, rename it over another one, and remove both."""
-        names = [f".ftp-deploy-probe-{secrets.token_hex(6)}" for _ in range(2)]
         self._once(ftp_listing.check_directory)
+        *first, last = probe_names(self.target)
+        for names in first:
+            with suppress(PermissionRefused, TransferFailed, VerificationFailed):
+                return self._probe(names)
+        return self._probe(last)
+
+    def _probe(self, names: tuple[str, str]) -> Traits:
         now = datetime.now(UTC)
         try:
             for _ in self.upload(

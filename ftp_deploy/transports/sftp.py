@@ -6,15 +6,25 @@ of the contract tell about it in the caller's thread. Only the ``sftp*`` modules
 
 import asyncio
 import itertools
-import secrets
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ftp_deploy.exceptions import ConnectionFailed, PermissionRefused, TransferFailed, TransportError
 from ftp_deploy.transports.addresses import resolve
-from ftp_deploy.transports.base import Guard, Progress, RemoteFile, Rename, Target, Traits, Transport, Upload
+from ftp_deploy.transports.base import (
+    Guard,
+    Progress,
+    RemoteFile,
+    Rename,
+    Target,
+    Traits,
+    Transport,
+    Upload,
+    probe_names,
+)
 from ftp_deploy.transports.loop import BackgroundLoop, together
 from ftp_deploy.transports.names import join, normal_root
 from ftp_deploy.transports.sftp_connection import read_key
@@ -110,8 +120,16 @@ class SFTP(Transport):
         """Write, rename over, set the mode and remove, in the target's path; see the contract."""
         loop, _ = self._connected
         loop.run(self._perform(f"Looking at {self._root or '/'}", "", self._check_root))
+        *fixed, last = probe_names(self.target)
+        for names in fixed:
+            with suppress(PermissionRefused):
+                return self._probe(names)
+        return self._probe(last)
+
+    def _probe(self, names: tuple[str, str]) -> Traits:
+        loop, _ = self._connected
         shown = self._root or "/"
-        first, second = (self._encode(f".ftp-deploy-probe-{secrets.token_hex(6)}") for _ in range(2))
+        first, second = (self._encode(name) for name in names)
         try:
             loop.run(
                 self._perform(f"Writing a file in {shown}", shown, lambda lane, _: self._write(lane, first, second))

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -595,3 +596,77 @@ def test_runs_of_one_service_never_overlap(service, forge, server) -> None:
         run(service)
     events = list(LeaseEvent.objects.order_by("pk").values_list("event", flat=True))
     assert events == ["begin", "end"] * (len(events) // 2)
+
+
+def test_a_restore_puts_the_newest_push_live_never_an_older_one(service, forge, server) -> None:
+    server.fail("upload", "", PermissionRefused("553"), 1)
+    broken = forge.push({"a": b"1"})
+    run(service)
+    newer = forge.push({"a": b"2"})
+    restored = restore.restore(service)
+    assert restored.after == newer.after
+    assert queue.retry(reload(broken)).after == newer.after
+    run(service)
+    assert live(server) == {"a": b"2"}
+    assert reload(broken).state == State.RESTORED
+
+
+def test_a_failed_roll_back_is_nothing_to_restore(service, forge, server) -> None:
+    forge.push({"a": b"1"})
+    first = forge.head
+    run(service)
+    server.fail("upload", "", PermissionRefused("553"), 2)
+    broken = forge.push({"a": b"2"})
+    run(service)
+    back = restore.roll_back(service, first)
+    Service.objects.get(pk=service.pk).stored_manifest.delete()
+    run(service)
+    assert reload(back).state == State.FAILED
+    assert list(restore.restorable(service)) == [broken]
+    restore.restore(service)
+    run(service)
+    assert live(server) == {"a": b"2"}
+    assert (reload(broken).state, reload(back).state) == (State.RESTORED, State.SUPERSEDED)
+
+
+def test_another_place_on_the_server_starts_afresh(service, forge, server) -> None:
+    """Nothing at the new place is ours: everything is sent, nothing that lies there is deleted."""
+    forge.push({"a": b"1", "b": b"b", "c": b"c"})
+    run(service)
+    server.directories.add("/new")
+    server.files["/new/c"] = server.files["/www/a"]
+    Service.objects.update(path="/new")
+    forge.push({"a": b"2", "b": b"b"})
+    run(service)
+    assert server.tree("/new") == {"a": b"2", "b": b"b", "c": b"1"}
+    assert server.tree("/www") == {"a": b"1", "b": b"b", "c": b"c"}
+
+
+def test_a_push_that_waits_with_a_failed_one_waits_as_long(service, forge, server) -> None:
+    forge.push({"a": b"1"})
+    forge.push({"a": b"2"})
+    server.fail("upload", "", ConnectionFailed("421"), 1)
+    assert run(service) == 1
+    assert not Deploy.objects.filter(next_attempt_at=None).exists()
+
+
+def test_a_file_cut_while_written_in_place_is_sent_again(service, forge, server) -> None:
+    Service.objects.update(atomic=False)
+    forge.push({"a": b"whole"})
+    first = forge.head
+    run(service)
+    server.fail("upload", "", PermissionRefused("553 cut"), 1)
+    forge.push({"a": b"other"})
+    run(service)
+    server.files["/www/a"] = replace(server.files["/www/a"], content=b"ot")
+    restore.roll_back(service, first)
+    run(service)
+    assert live(server) == {"a": b"whole"}
+
+
+def test_two_plans_of_one_epoch_never_share_a_temporary_name() -> None:
+    from ftp_deploy.deploys.journal import temporary_path
+
+    first, second = (temporary_path("x/" + "n" * 255, 10**9, 10**6, token, 99_999) for token in ("a" * 8, "b" * 8))
+    assert first != second
+    assert len(first.rpartition("/")[2]) <= 80

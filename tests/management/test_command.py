@@ -15,7 +15,7 @@ from ftp_deploy.deploys import restore
 from ftp_deploy.deploys.drift import DriftReport
 from ftp_deploy.deploys.restore import Preview
 from ftp_deploy.exceptions import EncryptionKeyError, RepositoryUnavailable
-from ftp_deploy.management import following
+from ftp_deploy.management import checking, following
 from ftp_deploy.models import Account, Change, Deploy, LogLine, Message, Service
 from tests.factories import make_deploy, make_service
 
@@ -270,9 +270,7 @@ def test_check_leaves_with_1_where_something_is_wrong(monkeypatch: pytest.Monkey
         SimpleNamespace(name="host", state=states.OK, sentence="Host: reached."),
         SimpleNamespace(name="login", state=states.FAILED, sentence="Login: 530."),
     ]
-    import sys
-
-    monkeypatch.setitem(sys.modules, "ftp_deploy.validation", SimpleNamespace(State=states, validate=lambda _: found))
+    monkeypatch.setattr(checking, "validation", SimpleNamespace(State=states, validate=lambda _: found))
     status, said = run("check")
     assert status == 1
     assert said.splitlines()[1:] == [

@@ -96,7 +96,7 @@ class Restore(ServiceAction):
 class RollBack(Restore):
     """Put an earlier commit live again."""
 
-    permission_required = "ftp_deploy.deploy_service"
+    permission_required = "ftp_deploy.restore_service"
     action = "roll back"
 
     def act(self, service: Service) -> str:
