@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from ftp_deploy.exceptions import TransferFailed
 from ftp_deploy.transports.base import Progress, Rename
 from ftp_deploy.transports.crew import Lane
 from ftp_deploy.transports.ftp_control import Control
@@ -151,6 +152,8 @@ def _rename_alone(control: Control, one: Rename, tried: bool) -> None:
     reply = control.ask(second)
     if reply.good:
         return
+    if reply.code in (501, 503):  # "Bad sequence": the server lost the RNFR before it; a fresh connection helps
+        raise TransferFailed(f"The server refused to {doing}: {reply}.", path=one.path, reply=str(reply))
     if not exists(control, [join(root, one.path)])[0]:
         raise refusal(reply, doing, one.path)
     _replace(control, one, reply)

@@ -114,6 +114,9 @@ class TestLimits:
             finish(transport.upload([make_upload(f"{n}", b"x") for n in range(30)]))
             for pid in server.processes()[1:]:  # type: ignore[attr-defined]
                 kill(pid)
+            deadline = time.monotonic() + 10
+            while len(server.processes()) > 1 and time.monotonic() < deadline:  # type: ignore[attr-defined]
+                time.sleep(0.05)
             steps = finish(transport.delete([f"{n}" for n in range(30)], unguarded))
             assert not any(step.message for step in steps)
         assert server.files() == set()
