@@ -164,7 +164,7 @@ class Control:
             raise TooManyConnections(
                 f"{self.target.host} allows no further connection: {reply}.", reply=str(reply), code=reply.code
             )
-        if 400 <= reply.code < 500 and reply.code != 430:
+        if reply.code < 500 and reply.code != 430:  # not now, or no answer to what was asked: neither is a refusal
             raise ConnectionFailed(f"{self.target.host} could not log in {name}: {reply}.", code=reply.code)
         raise LoginRefused(
             f"{self.target.host} refused the login of {name}: {reply}.", reply=str(reply), code=reply.code

@@ -12,6 +12,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # asyncore and asynchat, on Python 3.11
     from pyftpdlib.authorizers import DummyAuthorizer
     from pyftpdlib.handlers import FTPHandler
+    from pyftpdlib.ioloop import IOLoop
     from pyftpdlib.servers import FTPServer as Acceptor
 
 from tests.servers.base import DEADLINE, FTPServer
@@ -47,7 +48,8 @@ class Pyftpd(FTPServer):
             base, more = self._tls_handler()
             attributes.update(more)
         handler = type("Handler", (base,), {**attributes, **self.options.get("attributes", {})})
-        self.acceptor = Acceptor((self.host, self.port), handler)
+        # A loop of its own: pyftpdlib's default is one for the process, and two servers would read it from two threads.
+        self.acceptor = Acceptor((self.host, self.port), handler, ioloop=IOLoop())
         self.acceptor.max_cons = 512
         self.acceptor.max_cons_per_ip = self.options.get("max_per_ip", 0)
         self._stopping = threading.Event()
