@@ -9,6 +9,16 @@ from ftp_deploy.models import Service
 pytest_plugins = ["tests.servers.fixtures", "tests.servers.forge"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run a failed integration test again, twice at most: other processes and a busy machine have their own pace.
+
+    pytest reports each rerun with an R, so that a test that needs them often is seen.
+    """
+    for item in items:
+        if item.get_closest_marker("integration"):
+            item.add_marker(pytest.mark.flaky(reruns=2))
+
+
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
     """The messages that would have gone to the broker."""
