@@ -74,7 +74,7 @@ def _go(
     out.write(f"{service}: deploy #{made.pk} waits for its turn.\n")
     if options.no_wait:
         return 0
-    ended = run_here(made, out) if options.here else follow(made, out, options.timeout)
+    ended = run_here(made, out, options.timeout) if options.here else follow(made, out, options.timeout)
     out.write(f"{outcome_words(ended)}\n")
     return 0 if ended.state == Deploy.State.SUCCEEDED and ended.healthy is not False else 1
 

@@ -40,15 +40,15 @@ def follow(deploy: Deploy, out: TextIO, seconds: float | None = None) -> Deploy:
         time.sleep(POLL_SECONDS)
 
 
-def run_here(deploy: Deploy, out: TextIO) -> Deploy:
+def run_here(deploy: Deploy, out: TextIO, seconds: float | None = None) -> Deploy:
     """Run what waits for the deploy's service in this process, under the service's lease, and return the deploy.
 
-    Where a worker holds the service already, that worker is followed.
+    Where a worker holds the service already, that worker is followed, for at most ``seconds``.
     """
     run_service(deploy.service_id)
     deploy.refresh_from_db()
     if not deploy.is_final and (deploy.next_attempt_at is None or deploy.state == Deploy.State.RUNNING):
-        return follow(deploy, out)
+        return follow(deploy, out, seconds)
     for line in deploy.log_lines.all():
         out.write(f"{line.at:%H:%M:%S} {line.text}\n")
     return deploy

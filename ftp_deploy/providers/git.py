@@ -13,7 +13,7 @@ deleted one. The body is signed with the service's hook secret::
     X-FTP-Deploy-Delivery: <an id of the delivery; the same id again is a duplicate>        (may be left out)
 
 The repository of such a service is its git URL: ``https://host/path.git``, ``ssh://user@host[:port]/path.git`` or
-``user@host:path.git``. For ssh the account's token is a private key in OpenSSH form.
+``user@host:path.git``. An ssh URL can be stored, but not fetched yet: the deploy says so and asks for https.
 """
 
 import re
