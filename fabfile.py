@@ -45,10 +45,11 @@ def pytest(context: Context, *arguments: str, processes: int = PROCESSES) -> Non
     python(context, "pytest", "-n", str(processes), *arguments)
 
 
-@task
-def test(context):
+@task(help={"failed": "only the tests that failed in the last run, one at a time"})
+def test(context, failed=False):
     """All tests but the long fault suite (fab faults)."""
-    pytest(context, "-m", "not faults", *paths_of_tests(""))
+    again = ["--last-failed", "--last-failed-no-failures", "none"] if failed else []
+    pytest(context, "-m", "not faults", *again, *paths_of_tests(""), processes=0 if failed else PROCESSES)
 
 
 @task
