@@ -44,7 +44,8 @@ class Refused(Exception):
         self.detail = detail
 
 
-UNKNOWN = Refused(HTTPStatus.NOT_FOUND, "There is no such hook.")
+UNKNOWN = (HTTPStatus.NOT_FOUND, "There is no such hook.")
+"""Status and sentence. Never one exception for all: it would keep the body of every request that it ended."""
 
 
 @csrf_exempt
@@ -83,7 +84,7 @@ def refuse_unknown(request: HttpRequest, body: bytes) -> NoReturn:
     """Refuse an unknown key, after all the work that a known one with a bad signature costs."""
     with suppress(Refused):
         authentic_delivery(door.decoy(), request, body)
-    raise UNKNOWN
+    raise Refused(*UNKNOWN)
 
 
 def read(request: HttpRequest) -> bytes:
@@ -171,7 +172,7 @@ def deploy_status(request: HttpRequest, secret_key: str) -> HttpResponseBase:
     try:
         service = find_service(secret_key)
         if service is None:
-            return answer(UNKNOWN.status, UNKNOWN.detail)
+            return answer(*UNKNOWN)
         response = JsonResponse(status_of(service))
     except DatabaseError:
         logger.exception("The status of a service could not be read.")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,17 @@ class TestRefused:
         assert (response.status_code, response.json()) == (404, {"detail": "There is no such hook."})
         status = client.get(url.replace("deploy/deploy/", "deploy/deploy/status/"))
         assert (status.status_code, status.json()) == (404, {"detail": "There is no such hook."})
+
+    def test_no_refusal_lives_on_with_the_body_it_refused(self, service: Service) -> None:
+        refusals = []
+        for _ in range(2):
+            request = RequestFactory().post("/", body_of(), content_type="application/json")
+            with pytest.raises(views.Refused) as caught:
+                views.receive(request, "k" * 30)
+            refusals.append(caught.value)
+        assert refusals[0] is not refusals[1]
+        depths = [len(list(traceback.walk_tb(refusal.__traceback__))) for refusal in refusals]
+        assert depths[0] == depths[1]
 
     def test_a_key_in_another_case_is_unknown(self, client: Client, service: Service) -> None:
         Service.objects.update(secret_key="abc" * 10)
