@@ -5,11 +5,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from fabric import task
 from invoke import Context
 from invoke.exceptions import Exit
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent
 PROCESSES = 2
@@ -79,33 +82,49 @@ def faults(context):
 @task
 def testlow(context):
     """Unit tests with the oldest versions that the metadata allows, in an environment of their own."""
-    folder = ROOT / "build" / "lowest"
+    test_with(context, "lowest", lowest_versions())
+
+
+@task
+def testdjango(context):
+    """Unit tests with the newest release of each Django that the metadata claims and this Python can run."""
+    for version in claimed_djangos():
+        test_with(context, f"django-{version}", [f"Django~={version}.0"])
+
+
+def test_with(context: Context, name: str, pins: list[str]) -> None:
+    """Run the unit tests in a fresh environment below ``build/`` with these versions; where none fits, say so."""
+    folder = ROOT / "build" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    pins = folder / "lowest.txt"
-    pins.write_text("\n".join(lowest_versions()) + "\n", encoding="utf-8")
+    (folder / "pins.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
     run(context, sys.executable, "-m", "venv", str(folder / "venv"))
     interpreter = str(folder / "venv" / "bin" / "python")
-    run(context, interpreter, "-m", "pip", "install", "-q", "-r", str(pins), "-e", ".[dev,standalone]")
-    run(context, interpreter, "-m", "pytest", "-m", "not integration and not faults", "tests")
+    wanted = ("-c", str(folder / "pins.txt"), "-e", ".[dev,standalone]")
+    run(context, interpreter, "-m", "pip", "install", "-q", *wanted)
+    run(context, interpreter, "-m", "pip", "check")
+    run(context, interpreter, "-m", "pytest", "-q", "-m", "not integration and not faults", "tests")
+
+
+def metadata() -> dict[str, Any]:
+    """Return the project table of pyproject.toml."""
+    return dict(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"])
+
+
+def claimed_djangos() -> list[str]:
+    """Return the Django series of the classifiers, such as ``5.2``."""
+    prefix = "Framework :: Django :: "
+    return [name.removeprefix(prefix) for name in metadata()["classifiers"] if name.startswith(prefix)]
 
 
 def lowest_versions() -> list[str]:
-    """Return a pin for each lower bound of the metadata's core and stand-alone requirements."""
-    import tomllib
-
-    from packaging.requirements import Requirement
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = project["dependencies"] + project["optional-dependencies"]["standalone"]
+    """Return a pin for each lower bound of the core and of the stand-alone extra: its first release or a fix of it."""
+    project = metadata()
     pins = []
-    for requirement in map(Requirement, requirements):
+    for requirement in map(Requirement, project["dependencies"] + project["optional-dependencies"]["standalone"]):
         bounds = [part.version for part in requirement.specifier if part.operator == ">="]
-        extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
         pins += [
-            f"{requirement.name}{extras}~={bound}.0"
-            if bound.count(".") == 1
-            else f"{requirement.name}{extras}=={bound}"
+            f"{requirement.name}~={bound}.0" if bound.count(".") < 2 else f"{requirement.name}=={bound}"
             for bound in bounds
         ]
     return pins

@@ -1,4 +1,7 @@
-"""A run from claim to outcome, against the in-memory server: what is live, what is recorded, what is left behind."""
+"""A run from claim to outcome, against the in-memory server: what is live, what is recorded, what is left behind.
+
+Over 400 lines: the cases of claim, fetch, plan, transfer and finish share its fixtures and stand in that order.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator

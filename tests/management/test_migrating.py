@@ -54,50 +54,15 @@ def fill(execute: Any, prefix: str = "") -> None:
             execute(statement)
     day = "2014-08-01 10:00:00"
     insert("notification", 1, "team", "a@e.com,b@e.com", "B@e.com, c@e.com,nonsense", "0,1", "1", day, day)
-    insert(
-        "service",
-        1,
-        "ftp.e.com",
-        "u",
-        "canary-old",
-        "/www",
-        "gh",
-        "My Site",
-        "my-site",
-        "live",
-        1,
-        KEY,
-        1,
-        "",
-        1,
-        day,
-        day,
-    )
-    insert(
-        "service",
-        2,
-        "ftp.e.com",
-        "u",
-        "canary-old",
-        "/b",
-        "bb",
-        "Other",
-        "other",
-        "live",
-        0,
-        "k" * 30,
-        0,
-        "x<br>y",
-        None,
-        day,
-        day,
-    )
-    insert("log", 1, 1, "not json", "ann", day, 0, "lost", 0)
-    insert("log", 2, 1, json.dumps(GITHUB), "ann", "2014-08-02T10:00:00+02:00", 1, "", 0)
-    insert("log", 3, 1, json.dumps(BITBUCKET), "bob", day, 0, "550 no such file", 0)
-    insert("log", 4, 2, json.dumps(BITBUCKET), "bob", day, 0, "skipped one", 1)
-    insert("log", 5, 99, "{}", "nobody", day, 1, "", 0)
-    insert("task", 1, "t", 1, 0)
+    ftp = ("ftp.e.com", "u", "canary-old")
+    insert("service", 1, *ftp, "/www", "gh", "My Site", "my-site", "live", True, KEY, True, "", 1, day, day)
+    insert("service", 2, *ftp, "/b", "bb", "Other", "other", "live", False, "k" * 30, False, "x<br>y", None, day, day)
+    insert("log", 1, 1, "not json", "ann", day, False, "lost", False)
+    insert("log", 2, 1, json.dumps(GITHUB), "ann", "2014-08-02T10:00:00+02:00", True, "", False)
+    insert("log", 3, 1, json.dumps(BITBUCKET), "bob", day, False, "550 no such file", False)
+    insert("log", 4, 2, json.dumps(BITBUCKET), "bob", day, False, "skipped one", True)
+    insert("log", 5, 99, "{}", "nobody", day, True, "", False)
+    insert("task", 1, "t", 1, False)
 
 
 @pytest.fixture

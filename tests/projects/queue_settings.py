@@ -14,6 +14,8 @@ from tests.settings import INSTALLED_APPS as ALL_APPS
 FOLDER = os.environ["PROJECT_FOLDER"]
 
 DATABASES = {"default": {**database(os.environ["DATABASE_URL"]), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}}
+if os.environ.get("OLD_DATABASE_URL"):  # a site of 2.x beside it
+    DATABASES["old"] = database(os.environ["OLD_DATABASE_URL"])
 INSTALLED_APPS = [name for name in ALL_APPS if not name.startswith("crispy") and name != "ftp_deploy.server"]
 INSTALLED_APPS.append("tests.projects.failpoints.apps.FailpointsConfig")
 ROOT_URLCONF = "tests.projects.queue_urls"

@@ -1,4 +1,7 @@
-"""Fetching from real git servers: with every feature, of old, and without a git binary."""
+"""Fetching from real git servers: with every feature, of old, and without a git binary.
+
+Over 400 lines: one list of servers and their weaknesses, each a few lines on the same fixtures.
+"""
 
 import os
 import shutil

@@ -77,6 +77,7 @@ class LFSServer:
         return {"transfer": "basic", "objects": found}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
+        """Over 50 lines: the handler's class, which knows this server."""
         server = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -16,6 +16,7 @@ from typing import Any, Self
 from django.db import connections
 
 from tests.servers.programs import DEADLINE, free_ports, group_members, kill_group, listens, wait_until
+from tests.standalone.processes import KEPT
 
 ROOT = Path(__file__).resolve().parents[2]
 ALIAS = "project"
@@ -108,7 +109,7 @@ class Project:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Return the environment of the project's processes."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "CI_RUN_MARK") if name in os.environ}
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         return {
             **kept,
             "PYTHONPATH": str(ROOT),

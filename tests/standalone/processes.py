@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ("PATH", "HOME", "LANG", "CI_RUN_MARK")
+KEPT = ("PATH", "HOME", "LANG", "CI_RUN_MARK", "COVERAGE_PROCESS_CONFIG")
+"""What every process of a test inherits; the last one lets coverage measure it."""
 
 
 def clean_environment(folder: Path, **more: str) -> dict[str, str]:

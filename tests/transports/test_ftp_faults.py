@@ -1,4 +1,7 @@
-"""Servers that refuse, stall, lie and break: a clear error in bounded time, or the work goes on; nothing is lost."""
+"""Servers that refuse, stall, lie and break: a clear error in bounded time, or the work goes on; nothing is lost.
+
+Over 400 lines: one list of faults, each a few lines on the same servers.
+"""
 
 import os
 import socket

@@ -1,0 +1,49 @@
+"""No file and no function grows beyond what is read at one go, unless its docstring says why."""
+
+import ast
+import re
+import subprocess
+
+import pytest
+
+from tests.standalone.processes import ROOT
+
+MOST_LINES = {"file": 400, "function": 50}
+REASON = re.compile(r"\bOver (400|50) lines: \w+")
+LEFT_OUT = ("ftp_deploy/migrations/",)
+
+
+def python_files() -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [
+        name for name in listed.stdout.split("\0") if name and not name.startswith(LEFT_OUT) and (ROOT / name).is_file()
+    ]
+
+
+def too_long(name: str) -> list[str]:
+    """What in a file is longer than allowed and gives no reason."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    module = ast.parse(text)
+    found = []
+    if text.count("\n") > MOST_LINES["file"] and not REASON.search(ast.get_docstring(module) or ""):
+        found.append(f"{name}: {text.count(chr(10))} lines")
+    for node in ast.walk(module):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or node.lineno) - node.lineno + 1
+            if lines > MOST_LINES["function"] and not REASON.search(ast.get_docstring(node) or ""):
+                found.append(f"{name}: {node.name} has {lines} lines")
+    return found
+
+
+def test_files_and_functions_stay_short() -> None:
+    names = python_files()
+    assert len(names) > 300
+    assert [found for name in names for found in too_long(name)] == []
+
+
+@pytest.mark.parametrize("docstring", ["Does much.", "Over 50 lines: one table of cases, read from top to bottom."])
+def test_the_rule_itself(docstring: str, tmp_path, monkeypatch) -> None:
+    body = "\n".join(["    pass"] * 60)
+    (tmp_path / "long.py").write_text(f'def long():\n    """{docstring}"""\n{body}\n')
+    monkeypatch.setattr("tests.test_sizes.ROOT", tmp_path)
+    assert (too_long("long.py") == []) is docstring.startswith("Over")
