@@ -1,6 +1,7 @@
 """System checks, each with a stable id.
 
-Errors (always): ``E001`` encryption keys, ``E002`` type of a setting, ``E003`` dotted path of a forge or protocol.
+Errors (always): ``E001`` encryption keys, ``E002`` type of a setting, ``E003`` dotted path of a forge or protocol,
+``E004`` networks of an allow-list.
 Warnings (``check --deploy``): ``W001`` no encryption key, ``W002`` SQLite settings, ``W003`` no base URL, ``W004``
 DEBUG, ``W005`` unsigned hooks, ``W006`` plain FTP, ``W007`` unverified certificates. ``W008`` no sweep for five
 minutes (``check --deploy`` and ``check --database default``). All ids begin with ``ftp_deploy.``.
@@ -43,6 +44,7 @@ def check_settings(**_options: Any) -> list[CheckMessage]:
         problems += _key_problems()
         problems += _path_problems("FTP_DEPLOY_PROVIDERS", conf.PROVIDERS)
         problems += _path_problems("FTP_DEPLOY_TRANSPORTS", conf.TRANSPORTS)
+        problems += _network_problems()
     return problems
 
 
@@ -81,6 +83,21 @@ def _path_problems(name: str, paths: Mapping[str, str]) -> list[CheckMessage]:
         except (ImportError, AttributeError):
             problems.append(Error(f"{name}[{short!r}] cannot be imported: {path!r}.", id="ftp_deploy.E003"))
     return problems
+
+
+def _network_problems() -> Iterable[CheckMessage]:
+    from ftp_deploy.door import PUBLISHED, is_network
+
+    for forge, allowed in conf.WEBHOOK_ALLOWED_ADDRESSES.items():
+        if allowed == PUBLISHED:
+            continue
+        wrong = [text for text in allowed if not is_network(str(text))] if not isinstance(allowed, str) else [allowed]
+        if wrong:
+            yield Error(
+                f"FTP_DEPLOY_WEBHOOK_ALLOWED_ADDRESSES[{forge!r}] holds no network: {wrong[0]!r}.",
+                hint='Use a list of networks such as ["192.0.2.0/24"], or "published".',
+                id="ftp_deploy.E004",
+            )
 
 
 @register(Tags.security, deploy=True)

@@ -1,6 +1,7 @@
 """The door for forges: how much is read of a stranger's request, who may knock, and how often."""
 
 import functools
+import hashlib
 import ipaddress
 import logging
 import secrets
@@ -72,14 +73,14 @@ def client_address(request: HttpRequest) -> str:
         return ""
 
 
-def may_knock(request: HttpRequest, provider: str) -> bool:
-    """Whether the allow-list of a forge lets this client in; without a list everybody may knock."""
-    allowed = conf.WEBHOOK_ALLOWED_ADDRESSES.get(provider)
+def may_knock(request: HttpRequest, service: Service) -> bool:
+    """Whether the allow-list of the service's forge lets this client in; without a list everybody may knock."""
+    allowed = conf.WEBHOOK_ALLOWED_ADDRESSES.get(service.provider)
     if allowed is None:
         return True
-    networks = published_networks(provider) if allowed == PUBLISHED else allowed
+    networks = published_networks(service) if allowed == PUBLISHED else allowed
     if networks is None:
-        logger.warning("The published addresses of %s are not known yet; the request is let in.", provider)
+        logger.warning("The published addresses of %s are not known yet; the request is let in.", service.provider)
         return True
     address = client_address(request)
     return bool(address) and any(
@@ -87,16 +88,32 @@ def may_knock(request: HttpRequest, provider: str) -> bool:
     )
 
 
-def published_networks(provider: str) -> Sequence[str] | None:
-    """Return the networks last fetched from a forge, None where none were fetched yet."""
-    networks: Sequence[str] | None = cache.get(f"ftp_deploy.published.{provider}")
+def published_networks(service: Service) -> Sequence[str] | None:
+    """Return the networks last fetched from the service's forge, None where none were fetched yet."""
+    networks: Sequence[str] | None = cache.get(_published_key(service))
     return networks
 
 
-def store_published_networks(provider: str, networks: Sequence[str]) -> None:
-    """Keep what a forge has published; an empty list is not kept."""
-    if networks:
-        cache.set(f"ftp_deploy.published.{provider}", list(networks), PUBLISHED_CACHE_SECONDS)
+def store_published_networks(service: Service, networks: Sequence[str]) -> None:
+    """Keep what the service's forge has published; what is no network is left out, and an empty list is not kept."""
+    readable = [network for network in networks if is_network(network)]
+    if readable:
+        cache.set(_published_key(service), readable, PUBLISHED_CACHE_SECONDS)
+
+
+def _published_key(service: Service) -> str:
+    """Name the networks of one forge: what a server of one account publishes says nothing about other forges."""
+    forge = service.forge_url.strip().rstrip("/").lower()
+    return f"ftp_deploy.published.{service.provider}.{hashlib.sha256(forge.encode()).hexdigest()[:16]}"
+
+
+def is_network(text: str) -> bool:
+    """Whether a text is a network, such as ``192.0.2.0/24``, or a single address."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def over_limit(service_id: int, outcome: str) -> bool:

@@ -110,7 +110,7 @@ def store(service: Service, findings: Findings, checks: list[Check], asked: date
         values["hook_id"] = findings.hook_id[:100]
     before = swap(service, values)
     if findings.addresses:
-        door.store_published_networks(service.provider, findings.addresses)
+        door.store_published_networks(service, findings.addresses)
     follow_rename(service, findings.full_name)
     service.refresh_from_db()
     if before is not None and before != status:

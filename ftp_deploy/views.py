@@ -69,7 +69,7 @@ def receive(request: HttpRequest, secret_key: str) -> HttpResponse:
     body = read(request)
     try:
         service = find_service(secret_key)
-        if service is None or not door.may_knock(request, service.provider):
+        if service is None or not door.may_knock(request, service):
             refuse_unknown(request, body)
         delivery = authentic_delivery(service, request, body)
         if not service.enabled:

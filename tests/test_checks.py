@@ -57,6 +57,8 @@ def test_a_good_site_has_no_warning(good: Any) -> None:
         ("FTP_DEPLOY_SWEEP_SECONDS", None, "E002"),
         ("FTP_DEPLOY_COMMIT_STATUS", 1, "E002"),
         ("DEPLOY_GITHUB_SETTINGS", "me", "E002"),
+        ("FTP_DEPLOY_WEBHOOK_ALLOWED_ADDRESSES", {"github": ["192.0.2.0/99"]}, "E004"),
+        ("FTP_DEPLOY_WEBHOOK_ALLOWED_ADDRESSES", {"github": "192.0.2.0/24"}, "E004"),
         ("FTP_DEPLOY_PROVIDERS", {"mine": "no.such.module.Forge"}, "E003"),
         ("FTP_DEPLOY_TRANSPORTS", {"mine": "ftp_deploy.conf.Nothing"}, "E003"),
     ],

@@ -219,7 +219,7 @@ class TestPreparation:
         findings = Findings()
         inspections.forge(service, validation.wants_addresses(service))(findings)
         validation.store(service, findings, findings.checks(), timezone.now())
-        assert door.published_networks("github") == ["192.0.2.0/24"]
+        assert door.published_networks(service) == ["192.0.2.0/24"]
 
 
 class TestFindings:

@@ -16,7 +16,8 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from ftp_deploy import door, views
-from ftp_deploy.models import Deploy, Service
+from ftp_deploy.models import Account, Deploy, Service
+from tests.factories import make_service
 from tests.providers.samples import EVENT_HEADERS, captured, event_of, expected_pushes
 from tests.providers.webhook_contract import NEW, OLD, ZERO, digest
 
@@ -257,8 +258,23 @@ class TestAllowList:
     def test_published_addresses(self, client: Client, service: Service, settings: Any) -> None:
         settings.FTP_DEPLOY_WEBHOOK_ALLOWED_ADDRESSES = {"github": "published"}
         assert push(client, service, event="ping").status_code == 200, "not fetched yet: a push is not lost to that"
-        door.store_published_networks("github", ["192.0.2.0/24", "2001:db8::/32"])
+        door.store_published_networks(service, ["192.0.2.0/24", "2001:db8::/32"])
         assert push(client, service, event="ping").status_code == 404
+
+    def test_what_one_forge_publishes_opens_no_other(self, client: Client, service: Service, settings: Any) -> None:
+        settings.FTP_DEPLOY_WEBHOOK_ALLOWED_ADDRESSES = {"github": "published"}
+        door.store_published_networks(service, ["192.0.2.0/24"])
+        account = Account.objects.create(name="own", provider="github", url="https://git.example.com")
+        other = make_service(account=account)
+        door.store_published_networks(other, ["0.0.0.0/0", "::/0"])
+        assert push(client, service, event="ping").status_code == 404
+        assert push(client, other, event="ping").status_code == 200
+
+    def test_what_a_forge_publishes_may_be_nonsense(self, client: Client, service: Service, settings: Any) -> None:
+        settings.FTP_DEPLOY_WEBHOOK_ALLOWED_ADDRESSES = {"github": "published"}
+        door.store_published_networks(service, ["nonsense", "127.0.0.0/8", ""])
+        assert door.published_networks(service) == ["127.0.0.0/8"]
+        assert push(client, service, event="ping").status_code == 200
 
 
 class TestReadBody:

@@ -12,9 +12,13 @@ from ftp_deploy.providers.base import Account as Login
 
 
 def settings_login(provider: str) -> Login:
-    """Return the login that the project's settings hold for a forge (``DEPLOY_GITHUB_SETTINGS`` and its like)."""
+    """Return the login that the project's settings hold for a forge (``DEPLOY_GITHUB_SETTINGS`` and its like).
+
+    A forge in the settings is the administrator's own choice: it may be at a private address.
+    """
     stored: Mapping[str, str] = getattr(conf, provider.upper(), {})
-    return Login(stored.get("username", ""), stored.get("password", ""), stored.get("url", ""))
+    names = ("username", "password", "url")
+    return Login(*(stored.get(name, "") for name in names), allow_private_addresses=True)
 
 
 class Account(models.Model):
@@ -40,4 +44,4 @@ class Account(models.Model):
 
     def as_login(self) -> Login:
         """Return what a provider needs to know."""
-        return Login(self.username, self.token, self.url)
+        return Login(self.username, self.token, self.url, conf.ALLOW_PRIVATE_ADDRESSES)

@@ -285,6 +285,11 @@ class Service(models.Model):
         return open_provider(self.provider, account, conf.PROVIDERS)
 
     @property
+    def forge_url(self) -> str:
+        """The forge's own address, empty for the public service."""
+        return self.account.url if self.account else settings_login(self.provider).url
+
+    @property
     def manifest(self) -> Manifest:
         """What the server holds, as far as we put it there."""
         stored = ServiceManifest.objects.filter(service=self).first()

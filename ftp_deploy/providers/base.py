@@ -17,11 +17,16 @@ ZERO_COMMIT = "0" * 40
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How to log in to a forge. ``url`` is the forge's own address, empty for the public service."""
+    """How to log in to a forge. ``url`` is the forge's own address, empty for the public service.
+
+    ``allow_private_addresses`` says whether that may be a private, loopback or link-local address; whoever makes the
+    account knows who entered the URL.
+    """
 
     username: str = ""
     password: str = field(default="", repr=False)
     url: str = ""
+    allow_private_addresses: bool = False
 
 
 @dataclass(frozen=True, slots=True)

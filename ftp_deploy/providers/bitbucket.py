@@ -48,7 +48,7 @@ class Bitbucket(RestProvider):
     def client(self) -> Client:
         """The REST API, logged in as a user (e-mail address and API token) or with an access token alone."""
         base = f"{self.account.url}{API_PATH}" if self.account.url else f"https://api.bitbucket.org{API_PATH}"
-        return Client(self.label, base, self._credentials())
+        return self.open_client(base, self._credentials())
 
     def _credentials(self) -> Mapping[str, str]:
         token = self.account.password

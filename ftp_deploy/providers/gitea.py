@@ -53,7 +53,7 @@ class Gitea(RestProvider):
     def client(self) -> Client:
         """The REST API, logged in with an access token."""
         token = self.account.password
-        return Client(self.label, f"{self.web_url}/api/v1", {"Authorization": f"token {token}"} if token else {})
+        return self.open_client(f"{self.web_url}/api/v1", {"Authorization": f"token {token}"} if token else {})
 
     def verify(self, request: WebhookRequest, secret: str) -> None:
         """Check the signature of the JSON text, whichever of the headers brings it."""

@@ -51,8 +51,7 @@ class GitHub(RestProvider):
         web = self.web_url
         base = "https://api.github.com" if web == self.public_url else f"{web}/api/v3"
         token = self.account.password
-        return Client(
-            self.label,
+        return self.open_client(
             base,
             {"Authorization": f"Bearer {token}"} if token else {},
             {"Accept": "application/vnd.github+json, application/json", "X-GitHub-Api-Version": API_VERSION},

@@ -58,7 +58,7 @@ class GitLab(RestProvider):
         """The REST API, logged in with a personal, group or project token."""
         token = self.account.password
         base = f"{self.web_url.removesuffix('/api/v4')}/api/v4"
-        return Client(self.label, base, {"PRIVATE-TOKEN": token} if token else {})
+        return self.open_client(base, {"PRIVATE-TOKEN": token} if token else {})
 
     def verify(self, request: WebhookRequest, secret: str) -> None:
         """Check the signature of a signing token, or else the secret token."""

@@ -14,11 +14,13 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
-from ftp_deploy.exceptions import ApiError, ConfigurationError
+from ftp_deploy.exceptions import AddressRefused, ApiError, ConfigurationError
 from ftp_deploy.providers.cache import Remembered, conditional_answers
 from ftp_deploy.providers.refusals import Refusal, error_of, wait_of
+from ftp_deploy.transports.judged_pools import JudgedPools
 
 CONNECT_TIMEOUT = 5.0
 REPLY_TIMEOUT = 15.0
@@ -63,14 +65,40 @@ class Credentials(AuthBase):
         return request
 
 
+class JudgedAdapter(HTTPAdapter):
+    """Connects to permitted addresses only. A proxy from the environment is the administrator's own choice."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        super().__init__()
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        """Give the adapter its pools; called by ``requests`` itself."""
+        self.poolmanager = JudgedPools(
+            allow_private=self._allow_private,
+            connect_timeout=CONNECT_TIMEOUT,
+            num_pools=connections,
+            maxsize=maxsize,
+            block=block,
+            **options,
+        )
+
+
 class Client:
     """Calls to one API.
 
     ``label`` names the forge in messages. ``credentials`` are header fields that log in, ``headers`` all others.
+    ``allow_private`` says whether the API may be at a private, loopback or link-local address.
     """
 
     def __init__(
-        self, label: str, base_url: str, credentials: Mapping[str, str], headers: Mapping[str, str] | None = None
+        self,
+        label: str,
+        base_url: str,
+        credentials: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        *,
+        allow_private: bool = False,
     ) -> None:
         self.label = label
         self.base_url = checked_address(base_url.rstrip("/"))
@@ -82,6 +110,8 @@ class Client:
                 )
         self._credentials = Credentials(credentials)
         self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, JudgedAdapter(allow_private=allow_private))
         self._session.headers.update({"User-Agent": "django-ftp-deploy", "Accept": "application/json"})
         self._session.headers.update(headers or {})
 
@@ -114,7 +144,7 @@ class Client:
             address = next_page(answer) if next_page else answer.next_link
             if not address:
                 return
-            answer = self.call("GET", self._own(urljoin(answer.url, address)))
+            answer = self.call("GET", urljoin(answer.url, address))
 
     def _object(self, body: Json) -> dict[str, Any]:
         if not isinstance(body, dict):
@@ -129,7 +159,8 @@ class Client:
 
     def call(self, method: str, path: str, *, body: Json = None, params: Query | None = None) -> Answer:
         """Make one call, with retries and redirects. Raises ``ApiError`` for every answer but 2xx."""
-        url = path if path.startswith(("http://", "https://")) else f"{self.base_url}/{path.lstrip('/')}"
+        whole = path.startswith(("http://", "https://"))
+        url = self._own(path) if whole else f"{self.base_url}/{path.lstrip('/')}"
         deadline = time.monotonic() + TOTAL_SECONDS
         attempts = ATTEMPTS if method in IDEMPOTENT else 1
         for attempt in range(1, attempts + 1):
@@ -180,6 +211,8 @@ class Client:
                 prepared, timeout=(CONNECT_TIMEOUT, REPLY_TIMEOUT), allow_redirects=False, **settings
             ) as response:
                 text = self._read(response, deadline)
+        except AddressRefused as error:
+            raise ApiError(f"{self.label}: {error.message}", advice=error.advice) from None
         except (requests.RequestException, UnicodeError) as error:
             # The text of a requests error may hold the address; unreachable() says only what went wrong.
             raise unreachable(error, prepared.url or "") from None

@@ -1,12 +1,13 @@
 """What the providers with a REST API share: names inside addresses, the order of commits, git over https."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
 from ftp_deploy.exceptions import ConfigurationError
 from ftp_deploy.providers.base import Account, Commit, Provider
+from ftp_deploy.providers.http import Client
 
 FULL_NAME = re.compile(r"[^\s/]+(?:/[^\s/]+)+\Z")
 COMMIT_LIMIT = 1000
@@ -20,6 +21,13 @@ class RestProvider(Provider):
 
     def __init__(self, account: Account) -> None:
         super().__init__(replace(account, url=account.url.strip().rstrip("/"), password=account.password.strip()))
+
+    def open_client(
+        self, base_url: str, credentials: Mapping[str, str], headers: Mapping[str, str] | None = None
+    ) -> Client:
+        """Return a client for the forge's API that keeps to the account's address policy."""
+        allowed = self.account.allow_private_addresses
+        return Client(self.label, base_url, credentials, headers, allow_private=allowed)
 
     @property
     def web_url(self) -> str:

@@ -5,7 +5,6 @@ Smart HTTP is described in gitprotocol-http(5), the packets in gitprotocol-v2(5)
 """
 
 import base64
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,25 +14,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import certifi
-import urllib3
 from dulwich.client import AbstractHttpGitClient
 from dulwich.errors import GitProtocolError
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from urllib3.util import Retry, Timeout, parse_url
 
 from ftp_deploy.exceptions import (
     ConfigurationError,
-    ConnectionFailed,
     RepositoryError,
     RepositoryLoginRefused,
     RepositoryMissing,
     RepositoryUnavailable,
 )
 from ftp_deploy.repository.base import GitSource
-from ftp_deploy.transports.addresses import open_socket, resolve
+from ftp_deploy.transports.judged_pools import JudgedPools
 
 MAX_REDIRECTS = 3
 USER_AGENT = "git/django-ftp-deploy"  # GitHub answers smart HTTP only to agents that begin with "git/"
@@ -41,34 +36,6 @@ USER_AGENT = "git/django-ftp-deploy"  # GitHub answers smart HTTP only to agents
 
 class ServerRefusal(GitProtocolError):
     """The server answered with an ``ERR`` packet; the message is the server's own."""
-
-
-class JudgedPools(urllib3.PoolManager):
-    """Pools whose connections go to exactly the address that was judged, also after a redirect."""
-
-    def __init__(self, source: GitSource, **options: Any) -> None:
-        super().__init__(**options)
-        self.pool_classes_by_scheme = {
-            "http": judged_pool(HTTPConnectionPool, HTTPConnection, source),
-            "https": judged_pool(HTTPSConnectionPool, HTTPSConnection, source),
-        }
-
-
-def judged_pool(pool: Any, connection: Any, source: GitSource) -> Any:
-    """Return a pool class whose connections resolve their host once and refuse addresses that are not permitted.
-
-    Connecting raises ``AddressRefused``, or urllib3's own ``NewConnectionError``.
-    """
-
-    def connect(self: Any) -> socket.socket:
-        try:
-            found = resolve(self.host, self.port, allow_private=source.allow_private_addresses)
-            return open_socket(found, source.connect_timeout)
-        except ConnectionFailed as error:
-            raise NewConnectionError(self, error.message) from error
-
-    judged = type("JudgedConnection", (connection,), {"_new_conn": connect})
-    return type("JudgedPool", (pool,), {"ConnectionCls": judged})
 
 
 class HttpGitClient(AbstractHttpGitClient):
@@ -82,7 +49,8 @@ class HttpGitClient(AbstractHttpGitClient):
         self._known: Any = None
         self._response: Any = None
         self._pool = JudgedPools(
-            source,
+            allow_private=source.allow_private_addresses,
+            connect_timeout=source.connect_timeout,
             num_pools=4,
             timeout=Timeout(connect=source.connect_timeout, read=source.reply_timeout),
             retries=Retry(connect=1, read=0, redirect=MAX_REDIRECTS, status=0, other=0, raise_on_redirect=True),

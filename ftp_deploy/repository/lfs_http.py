@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 import certifi
 import pycurl
 
-from ftp_deploy.exceptions import RepositoryUnavailable
+from ftp_deploy.exceptions import AddressRefused, RepositoryUnavailable
 from ftp_deploy.repository.base import GitSource
 from ftp_deploy.transports.addresses import is_public
 
@@ -183,6 +183,8 @@ class Client:
         for _, failure in self._perform([(handle, None)], tick, deadline):
             if failure:
                 handle.close()
+                if origin_of(url)[1] in self._refused:
+                    raise AddressRefused(f"Git LFS of {self.source.shown_url} is at an address that is not public.")
                 return failure
         status: int = handle.getinfo(pycurl.RESPONSE_CODE)
         handle.close()
@@ -276,8 +278,12 @@ class Client:
         return handle
 
     def _socket_opener(self, url: str) -> Callable[[int, Any], Any]:
-        """Return the function that libcurl asks for each socket: only public addresses, or the forge's own host."""
-        trusted = self.allow_private or origin_of(url)[1] == origin_of(self.source.url)[1]
+        """Return the function that libcurl asks for each socket: public addresses, and others where they may be.
+
+        The forge's own host may be a private address where its repository may.
+        """
+        own = origin_of(url)[1] == origin_of(self.source.url)[1]
+        trusted = self.allow_private or (own and self.source.allow_private_addresses)
 
         def open_socket(purpose: int, address: Any) -> Any:
             family, kind, protocol, place = address

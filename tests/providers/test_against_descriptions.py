@@ -72,7 +72,7 @@ class DescriptionContract:
 
     def provider(self, prism: Prism, account: Account | None = None) -> Provider:
         account = account or self.account
-        return self.provider_class(Account(account.username, account.password, prism.url))
+        return self.provider_class(Account(account.username, account.password, prism.url, allow_private_addresses=True))
 
     @pytest.mark.parametrize("name", CALLS)
     def test_the_call_is_as_described(self, prism: Prism, name: str) -> None:

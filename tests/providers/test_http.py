@@ -29,7 +29,7 @@ def forge() -> Iterator[ScriptedForge]:
 @pytest.fixture
 def client(forge: ScriptedForge, monkeypatch: pytest.MonkeyPatch) -> Client:
     monkeypatch.setattr(http, "FIRST_PAUSE", 0.01)
-    return Client("Forge", f"{forge.url}/api", {"Authorization": f"Bearer {TOKEN}"})
+    return Client("Forge", f"{forge.url}/api", {"Authorization": f"Bearer {TOKEN}"}, allow_private=True)
 
 
 def refusal(client: Client, path: str = "x", method: str = "GET") -> ApiError:
@@ -54,7 +54,7 @@ def test_a_login_file_of_the_user_is_not_used(
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login x password y\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     forge.reply({})
-    Client("Forge", forge.url, {}).get("x")
+    Client("Forge", forge.url, {}, allow_private=True).get("x")
     assert "authorization" not in forge.seen[0].headers
 
 
@@ -207,7 +207,7 @@ class TestConditional:
         forge.reply({"a": 1}, ETag='"a"')
         client.get("x")
         forge.reply({"a": 2})
-        Client("Forge", f"{forge.url}/api", {"Authorization": "Bearer other"}).get("x")
+        Client("Forge", f"{forge.url}/api", {"Authorization": "Bearer other"}, allow_private=True).get("x")
         assert "if-none-match" not in forge.seen[1].headers
 
     def test_the_memory_is_bounded(self) -> None:
@@ -252,11 +252,25 @@ class TestStrangeAnswers:
         assert f"HTTP {status}" in error.message
         assert error.status == status
 
+    @pytest.mark.parametrize(
+        "host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "0.0.0.0", "2130706433"]
+    )
+    def test_an_address_that_is_not_public_is_refused(self, forge: ScriptedForge, host: str) -> None:
+        port = forge.url.rpartition(":")[2]
+        error = refusal(Client("Forge", f"http://{host}:{port}", {"Authorization": TOKEN}))
+        assert "FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES" in error.advice
+        assert not error.transient
+        assert forge.seen == []
+
+    def test_a_whole_address_of_another_host_is_refused(self, forge: ScriptedForge, client: Client) -> None:
+        assert "another host" in refusal(client, forge.url.replace("127.0.0.1", "localhost")).message
+        assert forge.seen == []
+
     def test_nobody_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(http, "FIRST_PAUSE", 0.01)
         with ScriptedForge() as forge:
             url = forge.url
-        error = refusal(Client("Forge", url, {"Authorization": TOKEN}))
+        error = refusal(Client("Forge", url, {"Authorization": TOKEN}, allow_private=True))
         assert "no connection to 127.0.0.1" in error.message
         assert error.transient
 

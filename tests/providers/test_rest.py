@@ -54,7 +54,7 @@ class TestGitLab:
     project = "/api/v4/projects/g%2Fs%2Fr"
 
     def provider(self, forge: ScriptedForge) -> GitLab:
-        return GitLab(Account("ann", "canary-token", f"{forge.url}/"))
+        return GitLab(Account("ann", "canary-token", f"{forge.url}/", allow_private_addresses=True))
 
     def test_projects_and_branches(self, forge: ScriptedForge) -> None:
         item = {"path_with_namespace": "g/s/r", "name": "r", "default_branch": "main", "visibility": "public"}
@@ -159,17 +159,17 @@ class TestGitHub:
             {"email": "ann@example.com", "primary": True, "verified": True},
         ]
         answering(forge, {("GET", "/api/v3/user"): {"email": None}, ("GET", "/api/v3/user/emails"): emails})
-        assert GitHub(Account("", "t", forge.url)).user_email() == "ann@example.com"
+        assert GitHub(Account("", "t", forge.url, allow_private_addresses=True)).user_email() == "ann@example.com"
 
     def test_where_the_token_may_not_read_it_there_is_none(self, forge: ScriptedForge) -> None:
         answering(forge, {("GET", "/api/v3/user"): {"email": None}})
-        assert GitHub(Account("", "t", forge.url)).user_email() == ""
+        assert GitHub(Account("", "t", forge.url, allow_private_addresses=True)).user_email() == ""
 
     def test_an_update_keeps_what_a_person_chose(self, forge: ScriptedForge) -> None:
         config = {"url": "https://old", "content_type": "form", "insecure_ssl": "1", "secret": "********"}
         forge.reply({"id": 1, "events": ["issues"], "config": config, "active": False})
         forge.reply({"id": 1, "events": ["issues", "push"], "config": config, "active": True})
-        GitHub(Account("", "t", forge.url)).update_hook("o/r", "1", URL, "secret")
+        GitHub(Account("", "t", forge.url, allow_private_addresses=True)).update_hook("o/r", "1", URL, "secret")
         assert forge.seen[1].body == {
             "active": True,
             "events": ["issues", "push"],
@@ -182,7 +182,7 @@ class TestGitHub:
             {"id": 2, "active": True, "events": ["*"], "config": {"url": URL, "secret": "*"}, "last_response": {}},
         ]
         answering(forge, {("GET", "/api/v3/repos/o/r/hooks"): hooks})
-        first, second = GitHub(Account("", "t", forge.url)).hooks("o/r")
+        first, second = GitHub(Account("", "t", forge.url, allow_private_addresses=True)).hooks("o/r")
         assert (first.last_status, first.has_secret, first.sends_pushes) == (403, False, True)
         assert (second.last_status, second.has_secret, second.sends_pushes) == (None, True, True)
 
@@ -191,7 +191,7 @@ class TestGitHub:
         next_page = f'<{forge.url}/api/v3/x?page=2>; rel="next"'
         forge.reply({"commits": page[:2], "total_commits": 3}, Link=next_page)
         forge.reply({"commits": page[2:], "total_commits": 3})
-        found = GitHub(Account("", "t", forge.url)).commits("o/r", OLD, page[2]["sha"])
+        found = GitHub(Account("", "t", forge.url, allow_private_addresses=True)).commits("o/r", OLD, page[2]["sha"])
         assert [commit.message for commit in found] == ["1", "2", "3"]
         assert isinstance(found[0], Commit)
 
@@ -231,7 +231,7 @@ class TestBitbucket:
         answers["GET", f"/2.0/repositories/{slug}/r/hooks"] = captured("hooks")
         answers["GET", "/2.0/user/emails"] = {"values": [{"email": "ann@example.org", "is_primary": True}]}
         answering(forge, answers)
-        provider = Bitbucket(Account("ann@example.com", "t", forge.url))
+        provider = Bitbucket(Account("ann@example.com", "t", forge.url, allow_private_addresses=True))
         full_names = {item["full_name"] for item in repositories["values"]}
         assert set(names(provider)) == full_names
         assert provider.branches(f"{slug}/r") == [item["name"] for item in captured("branches")["values"]]
@@ -242,10 +242,10 @@ class TestBitbucket:
     def test_an_error_of_the_forge(self, forge: ScriptedForge) -> None:
         forge.reply({"type": "error", "error": {"message": "Repository o/r not found"}}, 404)
         with pytest.raises(ApiError, match="It said: Repository o/r not found"):
-            Bitbucket(Account("", "t", forge.url)).repository("o/r")
+            Bitbucket(Account("", "t", forge.url, allow_private_addresses=True)).repository("o/r")
 
     def test_a_status_needs_an_address(self, forge: ScriptedForge) -> None:
-        provider = Bitbucket(Account("", "t", forge.url))
+        provider = Bitbucket(Account("", "t", forge.url, allow_private_addresses=True))
         provider.set_status("o/r", NEW, CommitState.SUCCESS, "", "live")
         assert forge.seen == []
         forge.reply({}, 201)
@@ -267,12 +267,12 @@ class TestGitea:
     def test_the_next_page_is_asked_for_where_we_know_the_server(self, forge: ScriptedForge) -> None:
         forge.reply([{"full_name": "o/a"}], Link='<http://inside.example/api/v1/user/repos?limit=1&page=2>; rel="next"')
         forge.reply([{"full_name": "o/b"}])
-        assert names(Gitea(Account("ann", "t", forge.url))) == ["o/a", "o/b"]
+        assert names(Gitea(Account("ann", "t", forge.url, allow_private_addresses=True))) == ["o/a", "o/b"]
         assert forge.seen[1].path == "/api/v1/user/repos?limit=1&page=2"
 
     def test_a_hook_is_made_active(self, forge: ScriptedForge) -> None:
         forge.reply({"id": 3, "active": True, "events": ["push"], "config": {"url": URL}}, 201)
-        hook = Gitea(Account("ann", "t", forge.url)).add_hook("o/r", URL, "secret")
+        hook = Gitea(Account("ann", "t", forge.url, allow_private_addresses=True)).add_hook("o/r", URL, "secret")
         assert hook == Hook("3", URL, active=True, events=("push",), has_secret=None)
         assert forge.seen[0].body["active"] is True
         assert forge.seen[0].headers["authorization"] == "token t"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ftp_deploy.exceptions import (
+    AddressRefused,
     DeployCancelled,
     RepositoryError,
     RepositoryLoginRefused,
@@ -270,6 +271,12 @@ class TestWhoIsToldTheLogin:
         assert self.login_sent(server) == set()
         fetch_objects(source(server), wanted, tmp_path, allow_private=True)
         assert self.login_sent(server) == {None}
+
+    def test_the_forges_own_host_is_judged_where_a_person_entered_it(self, server: LFSServer, tmp_path: Path) -> None:
+        wanted = pointers(server, {"a": b"a"})
+        with pytest.raises(AddressRefused, match="not public"):
+            fetch_objects(source(server, allow_private_addresses=False), wanted, tmp_path)
+        assert server.requests == []
 
     def test_proxies_of_the_environment_are_not_used(
         self, server: LFSServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
