@@ -1,5 +1,6 @@
 """What the demo shows: first deploy, incremental deploy, delete, a failed deploy that is restored."""
 
+import ftplib
 import secrets
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from ftp_deploy.standalone.demo.compare import committed_files, compare, served_
 from ftp_deploy.standalone.demo.stage import LOOPBACK, REPOSITORY, SITE_PATH, USER, DemoFailed, Stage, wait_until
 
 DEPLOY_SECONDS = 300.0
+SETTLE_SECONDS = 30.0
 PAGE = """<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>{title}</title></head>
@@ -135,15 +137,27 @@ class Story:
                 raise DemoFailed(f"{deploy} has {found} files to {action}, not {wanted}")
 
     def check(self, deploy: Deploy, what: str) -> None:
-        """Read the server back, compare it with git, and say so."""
+        """Read the server back, compare it with git, and say so.
+
+        After each deploy the service is checked, and for that moment its probe file lies beside the site: a server that
+        differs is read again, for ``SETTLE_SECONDS`` at most.
+        """
         started = time.monotonic()
         committed = committed_files(self.stage.bare_repository, deploy.commit)
-        served = served_files(self.stage.ports["ftp"], USER, self.stage.ftp_password, SITE_PATH)
-        difference = compare(committed, served)
-        if difference:
-            raise DemoFailed(f"{what}: the server differs from {deploy.commit[:10]}: {difference}")
+        while difference := self._difference(committed):
+            if time.monotonic() - started > SETTLE_SECONDS:
+                raise DemoFailed(f"{what}: the server differs from {deploy.commit[:10]}: {difference}")
+            time.sleep(0.2)
         took = deploy.duration.total_seconds() if deploy.duration else 0.0
         self.say(
             f"{what}: {deploy.files_done} files in {took:.1f} s; the server equals commit {deploy.commit[:10]}: "
-            f"{len(served)} files read back over FTP, byte for byte ({time.monotonic() - started:.1f} s)"
+            f"{len(committed)} files read back over FTP, byte for byte ({time.monotonic() - started:.1f} s)"
         )
+
+    def _difference(self, committed: dict[str, bytes]) -> str:
+        """Return how the server differs from the files; empty where it does not."""
+        try:
+            served = served_files(self.stage.ports["ftp"], USER, self.stage.ftp_password, SITE_PATH)
+        except ftplib.error_perm as error:
+            return f"a file of the listing could not be read: {error}"
+        return str(compare(committed, served))
