@@ -34,7 +34,7 @@ def judge(monkeypatch: pytest.MonkeyPatch, *readings: dict[str, bytes] | Excepti
 
 
 def test_a_probe_file_comes_and_goes(monkeypatch) -> None:
-    gone = ftplib.error_perm("550 No such file or directory.")
+    gone = ftplib.error_perm("550 No such file or directory.")  # noqa: S321 - an error alone, no connection
     told = judge(monkeypatch, gone, SITE | {PROBE: b"x"}, SITE)
     assert told[0].startswith("the whole site: 1 files")
 
