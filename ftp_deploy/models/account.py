@@ -17,8 +17,8 @@ def settings_login(provider: str) -> Login:
     A forge in the settings is the administrator's own choice: it may be at a private address.
     """
     stored: Mapping[str, str] = getattr(conf, provider.upper(), {})
-    names = ("username", "password", "url")
-    return Login(*(stored.get(name, "") for name in names), allow_private_addresses=True)
+    username, password, url = (stored.get(name, "") for name in ("username", "password", "url"))
+    return Login(username, password, url, allow_private_addresses=True)
 
 
 class Account(models.Model):
