@@ -5,16 +5,22 @@ embedded broker: messages are files in a folder that the web process and the wor
 """
 
 import hashlib
+import logging
 import os
+import signal
 import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, current_app, signals
 from django.conf import settings
 
 from ftp_deploy import filebroker
 from ftp_deploy.conf import conf
+
+logger = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "ftp_deploy.standalone.settings")
 
@@ -115,3 +121,30 @@ class ProjectSettings:
 
 
 app = make_app()
+
+
+def stop_in_time(**_kwargs: Any) -> None:
+    """See to it that a worker of this app stops within ``worker_soft_shutdown_timeout``, whatever a task waits for.
+
+    Runs hand back their deploys long before; a mail or a call to a forge that is cut off is made again. In an app of
+    the project this is left to the project: its own tasks may need longer.
+    """
+    seconds = float(app.conf.worker_soft_shutdown_timeout or 0)
+    if seconds and current_app._get_current_object() is app:
+        last_resort = threading.Timer(seconds, end_at_once)
+        last_resort.daemon = True
+        last_resort.start()
+
+
+def end_at_once() -> None:
+    """End this worker and the processes of its pool."""
+    from billiard import active_children  # type: ignore[import-untyped]
+
+    logger.warning("A task did not end in time; the worker stops without it.")
+    for child in active_children():
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
+    os._exit(os.EX_OK)
+
+
+signals.worker_shutting_down.connect(stop_in_time)

@@ -8,7 +8,7 @@ import logging
 import multiprocessing
 from typing import Any
 
-from celery import Celery, shared_task, signals
+from celery import Celery, current_app, shared_task, signals
 from celery._state import connect_on_app_finalize
 
 from ftp_deploy.conf import conf
@@ -20,6 +20,15 @@ logger = logging.getLogger(__name__)
 
 stopping = multiprocessing.get_context("fork").Event()
 """Set in every process of a worker that was asked to stop: made before the pool forks, so all share it."""
+SOFT_SHUTDOWN = 20.0
+"""Seconds in which a worker is to stop where ``worker_soft_shutdown_timeout`` says nothing."""
+SHARE = 0.6
+"""Of that time files under way may use so much; the rest is for closing connections and handing back."""
+
+
+def patience() -> float:
+    """Return how many seconds a stopping worker gives the files that are under way."""
+    return float(current_app.conf.worker_soft_shutdown_timeout or SOFT_SHUTDOWN) * SHARE
 
 
 @shared_task(name="ftp_deploy.run")
@@ -27,7 +36,7 @@ def run(service_id: int) -> None:
     """Deploy what waits for a service."""
     from ftp_deploy.deploys.runner import run_service
 
-    run_service(service_id, stopping.is_set)
+    run_service(service_id, stopping.is_set, patience())
 
 
 @shared_task(name="ftp_deploy.sweep")
@@ -43,7 +52,7 @@ def reconcile() -> None:
     """Ask the forges for pushes that no webhook told of."""
     from ftp_deploy.deploys.reconcile import reconcile_due
 
-    reconcile_due()
+    reconcile_due(stopping.is_set)
 
 
 @shared_task(name="ftp_deploy.notify")
@@ -54,7 +63,7 @@ def notify(deploy_id: int) -> None:
 
     deploy = Deploy.objects.select_related("service__notification").filter(pk=deploy_id).first()
     if deploy is not None:
-        notifications.send(deploy)
+        notifications.send(deploy, stopping.is_set)
 
 
 @shared_task(name="ftp_deploy.deliver")
@@ -62,7 +71,7 @@ def deliver() -> None:
     """Send the messages that wait: new ones, and those that could not be sent before."""
     from ftp_deploy.notifications import deliver_due
 
-    deliver_due()
+    deliver_due(stopping.is_set)
 
 
 @shared_task(name="ftp_deploy.validate")

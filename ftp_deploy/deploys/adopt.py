@@ -27,7 +27,7 @@ def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, ser
         return
     planned = plan_service(service, snapshot, manifest=Manifest())
     contents = Contents(snapshot)
-    contents.prepare(planned.plan.changes)
+    contents.prepare(planned.plan.changes, recorder.lease.guard)
     expected = {change.path: contents.sizes[change.blob_id] for change in planned.plan.changes}
     report = compare(expected, server.transport.walk())
     absent = {*report.missing, *report.different}

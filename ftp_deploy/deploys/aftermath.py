@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from ftp_deploy.calls import call
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.restore import roll_back
-from ftp_deploy.exceptions import CallFailed, FTPDeployError
+from ftp_deploy.deploys.waiting import wait_for
+from ftp_deploy.exceptions import CallFailed, FTPDeployError, WorkerStopping
 from ftp_deploy.models import Deploy, Service
 
 MOST_CALLS = 20
@@ -37,10 +38,13 @@ def after_switch(recorder: Recorder, service: Service) -> None:
     if not urls and not _is_checked(service):
         return
     recorder.enter(Deploy.Phase.CHECKING)
-    for result in _call_all(urls):
-        (recorder.log if result.ok else recorder.warn)(result.words)
-    if _is_checked(service):
-        _record_health(recorder, look(service.site_url))
+    try:
+        for result in wait_for(lambda: _call_all(urls), recorder.lease.guard_files):
+            (recorder.log if result.ok else recorder.warn)(result.words)
+        if _is_checked(service):
+            _record_health(recorder, wait_for(lambda: look(service.site_url), recorder.lease.guard_files))
+    except WorkerStopping:
+        recorder.warn("The worker was stopped while it looked at the site; nobody knows whether the site is well.")
     recorder.flush()
 
 

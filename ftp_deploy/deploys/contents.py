@@ -7,11 +7,13 @@ from typing import BinaryIO
 from ftp_deploy.conf import conf
 from ftp_deploy.deploys.plan import Change, is_pointer
 from ftp_deploy.deploys.source import git_source
+from ftp_deploy.deploys.waiting import wait_for
 from ftp_deploy.exceptions import UnresolvedPointer
 from ftp_deploy.models import Service
 from ftp_deploy.repository import lfs
 from ftp_deploy.repository.lfs import Pointer, Tick, parse_pointer
 from ftp_deploy.repository.snapshot import Snapshot
+from ftp_deploy.transports.base import Guard
 
 POINTER_BYTES = 1024
 """A Git LFS pointer is never larger (Git LFS specification)."""
@@ -26,13 +28,14 @@ class Contents:
         self._pointers: dict[str, Pointer] = {}
         self._objects: dict[str, Path] = {}
 
-    def prepare(self, changes: Iterable[Change]) -> None:
-        """Fetch what the changes put live, except the objects of pointers.
+    def prepare(self, changes: Iterable[Change], guard: Guard) -> None:
+        """Fetch what the changes put live, except the objects of pointers; ``guard`` may end that.
 
         Raises ``UnresolvedPointer``, by file name, for a pointer that cannot be read.
         """
         puts = [change for change in changes if change.action != "delete"]
-        self._snapshot.fetch_blobs({change.blob_id for change in puts})
+        blob_ids = {change.blob_id for change in puts}
+        wait_for(lambda: self._snapshot.fetch_blobs(blob_ids), guard)
         for change in puts:
             self.sizes[change.blob_id] = self._snapshot.size(change.blob_id)
             pointer = self._pointer(change)

@@ -53,11 +53,15 @@ def never() -> bool:
 class Lease:
     """A held lease. As a context manager it shows signs of life until it is left, and then lets go."""
 
-    def __init__(self, service_id: int, owner: str, epoch: int, stop_asked: StopAsked = never) -> None:
+    def __init__(
+        self, service_id: int, owner: str, epoch: int, stop_asked: StopAsked = never, patience: float = 0.0
+    ) -> None:
         self.service_id = service_id
         self.owner = owner
         self.epoch = epoch
         self._stop_asked = stop_asked
+        self._patience = patience
+        self._stopping_since = 0.0
         self.seconds = float(conf.LEASE_SECONDS)
         self._beat_seconds = float(conf.HEARTBEAT_SECONDS)
         self._last_beat = time.monotonic()
@@ -87,8 +91,22 @@ class Lease:
             raise LeaseLost
         if self._cancelled:
             raise DeployCancelled
-        if self._stop_asked():
+        if self.stopping():
             raise WorkerStopping
+
+    def stopping(self) -> bool:
+        """Say whether the worker was asked to stop: nothing further is begun then."""
+        if not self._stopping_since and self._stop_asked():
+            self._stopping_since = time.monotonic()
+        return bool(self._stopping_since)
+
+    def guard_files(self) -> None:
+        """The same as ``guard``, but a stopping worker has some patience with the files that are under way."""
+        if not self.stopping() or time.monotonic() - self._stopping_since > self._patience:
+            self.guard()
+        self.must_hold()
+        if self._cancelled:
+            raise DeployCancelled
 
     def must_hold(self) -> None:
         """Raise ``LeaseLost`` unless the lease is surely held; used once a switch has begun."""
@@ -173,8 +191,11 @@ def new_owner() -> str:
     return f"{socket.gethostname()[:20]}-{os.getpid()}-{uuid.uuid4().hex[:16]}"
 
 
-def claim(service_id: int, stop_asked: StopAsked = never) -> Lease | None:
-    """Take the lease of a service; None where somebody else holds it."""
+def claim(service_id: int, stop_asked: StopAsked = never, patience: float = 0.0) -> Lease | None:
+    """Take the lease of a service; None where somebody else holds it.
+
+    ``patience`` is how many seconds files under way are given once ``stop_asked`` is true.
+    """
     owner = new_owner()
     with transaction.atomic():
         taken = Service.objects.filter(free(), pk=service_id).update(
@@ -184,4 +205,4 @@ def claim(service_id: int, stop_asked: StopAsked = never) -> Lease | None:
             return None
         epoch = Service.objects.values_list("lease_epoch", flat=True).get(pk=service_id)
         record_event(service_id, epoch, owner, "begin")
-    return Lease(service_id, owner, epoch, stop_asked)
+    return Lease(service_id, owner, epoch, stop_asked, patience)

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from ftp_deploy.conf import conf
+from ftp_deploy.deploys.lease import StopAsked, never
 from ftp_deploy.deploys.queue import newest_push, record_push
 from ftp_deploy.deploys.source import git_source
 from ftp_deploy.exceptions import FTPDeployError
@@ -23,10 +24,12 @@ PER_FORGE = 20
 """Look-ups per forge and call."""
 
 
-def reconcile_due() -> int:
-    """Reconcile the services whose time has come; return how many pushes were found."""
+def reconcile_due(stop_asked: StopAsked = never) -> int:
+    """Reconcile the services whose time has come, until asked to stop; return how many pushes were found."""
     found = 0
     for service in _due():
+        if stop_asked():
+            break
         Service.objects.filter(pk=service.pk).update(reconciled_at=timezone.now())
         try:
             found += reconcile(service) is not None

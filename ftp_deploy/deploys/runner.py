@@ -12,19 +12,22 @@ from ftp_deploy.deploys.pick import take_next
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.sweep import is_due
 from ftp_deploy.deploys.transfer import transfer
+from ftp_deploy.deploys.waiting import wait_for
 from ftp_deploy.deploys.wakeup import send, wake
 from ftp_deploy.exceptions import DeployCancelled, FTPDeployError, LeaseLost, StorageFull, WorkerStopping
 from ftp_deploy.models import Deploy, Service
+from ftp_deploy.repository.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
 
-def run_service(service_id: int, stop_asked: StopAsked = never) -> int:
+def run_service(service_id: int, stop_asked: StopAsked = never, patience: float = 0.0) -> int:
     """Deploy what waits for a service, in order, until nothing is due; return how many runs that took.
 
-    Nothing happens where another worker holds the service. ``stop_asked`` is looked at between and during runs.
+    Nothing happens where another worker holds the service. ``stop_asked`` is looked at between and during runs; files
+    that are under way then have ``patience`` seconds to be finished.
     """
-    lease = claim(service_id, stop_asked)
+    lease = claim(service_id, stop_asked, patience)
     if lease is None:
         return 0
     runs = 0
@@ -73,7 +76,8 @@ def _put_live(recorder: Recorder) -> None:
     deploy = recorder.deploy
     service = Service.objects.select_related("account").get(pk=deploy.service_id)
     recorder.enter(Deploy.Phase.FETCHING)
-    with fetch_service(service, wanted_commit(deploy)) as snapshot:
+    commit = wanted_commit(deploy)
+    with wait_for(lambda: fetch_service(service, commit), recorder.lease.guard, Snapshot.close) as snapshot:
         recorder.log(f"Fetched {service.branch} at {snapshot.commit[:12]}: {len(snapshot.tree)} files.")
         if is_outdated(recorder, snapshot):
             recorder.lease.persist(lambda: outcome.superseded(recorder.lease, deploy))

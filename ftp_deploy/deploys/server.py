@@ -3,15 +3,20 @@
 from types import TracebackType
 from typing import Self
 
+from ftp_deploy.deploys.waiting import wait_for
 from ftp_deploy.models import Service
-from ftp_deploy.transports.base import Transport
+from ftp_deploy.transports.base import Guard, Transport
 
 
 class Server:
-    """A context manager around a transport: a run that has nothing to send never connects."""
+    """A context manager around a transport: a run that has nothing to send never connects.
 
-    def __init__(self, service: Service) -> None:
+    ``guard`` is called while a connection is made; what it raises ends the wait.
+    """
+
+    def __init__(self, service: Service, guard: Guard) -> None:
         self._service = service
+        self._guard = guard
         self._transport: Transport | None = None
 
     def __enter__(self) -> Self:
@@ -22,12 +27,7 @@ class Server:
         """The connected transport."""
         if self._transport is None:
             transport = self._service.transport()
-            try:
-                transport.connect()
-            except BaseException:
-                transport.close()
-                raise
-            self._transport = transport
+            self._transport = wait_for(lambda: connected(transport), self._guard, Transport.close)
         return self._transport
 
     def __exit__(
@@ -39,3 +39,13 @@ class Server:
         learnt = self._transport.traits.as_json()
         if learnt != self._service.traits:
             Service.objects.filter(pk=self._service.pk).update(traits=learnt)
+
+
+def connected(transport: Transport) -> Transport:
+    """Connect a transport and return it; one that cannot connect is closed."""
+    try:
+        transport.connect()
+    except BaseException:
+        transport.close()
+        raise
+    return transport

@@ -25,7 +25,7 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
     deploy = recorder.deploy
     if follow_destination(recorder.lease, service):
         recorder.warn("The service names another server or path than before: everything is uploaded there.")
-    with Server(service) as server:
+    with Server(service, recorder.lease.guard) as server:
         adopt_if_first(recorder, service, snapshot, server)
         leftovers = recovery.recover(server.transport, recorder) if left_behind(service.pk) else {}
         recorder.enter(Deploy.Phase.PLANNING)
@@ -37,7 +37,7 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
             deletes_confirmed=deploy.confirmed_deletes,
         )
         contents = Contents(snapshot)
-        contents.prepare(planned.plan.changes)
+        contents.prepare(planned.plan.changes, recorder.lease.guard)
         journal = Journal.begin(
             recorder.lease, deploy, planned.plan.changes, contents.sizes, leftovers, atomic=service.atomic
         )
@@ -125,7 +125,7 @@ class _Transfer:
             self.journal.forget(self.journal.to_upload())
         began = time.monotonic()
         uploads = [self._as_upload(row) for row in self.journal.to_upload()]
-        for progress in self.transport.upload(uploads):
+        for progress in self.transport.upload(uploads, self.recorder.lease.stopping):
             done = self.journal.uploaded(progress.done)
             self.recorder.advance(done, progress.bytes_sent, progress.current)
             if progress.message:
@@ -134,8 +134,9 @@ class _Transfer:
                 self.journal.applied(progress.done)
             if self.recorder.flush_if_due():
                 self.journal.write_uploaded()
-            self.recorder.lease.guard()
+            self.recorder.lease.guard_files()
         self.journal.write_uploaded()
+        self.recorder.lease.guard()
         if uploads:
             size = filesizeformat(sum(upload.size for upload in uploads)).replace("\xa0", " ")
             self._log_step(f"Sent and checked {len(uploads)} files, {size}", began)

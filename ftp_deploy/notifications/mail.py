@@ -14,13 +14,17 @@ from ftp_deploy.models import Message
 from ftp_deploy.models.message import Event
 from ftp_deploy.notifications.content import TEMPLATES, context_of, one_line, subject_of
 
+LONGEST_SILENCE = 10.0
+"""Seconds to wait for a mail server's reply, unless the project sets ``EMAIL_TIMEOUT``: the mail is tried again."""
+
 
 def send(message: Message) -> None:
     """Send one mail to one person. Raises ``NotSent``, transient unless the server refuses the recipient for good."""
     mail = compose(message)
     connection = get_connection()
     if isinstance(connection, SMTPBackend) and connection.timeout is None:
-        connection.timeout = int(conf.REPLY_TIMEOUT)  # A silent server would hold the worker for ever.
+        # A silent server would hold the worker for ever, and a worker that was asked to stop for too long.
+        connection.timeout = int(min(conf.REPLY_TIMEOUT, LONGEST_SILENCE))
     mail.connection = connection
     try:
         mail.send()

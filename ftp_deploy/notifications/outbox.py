@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ftp_deploy.conf import conf
+from ftp_deploy.deploys.lease import StopAsked, never
 from ftp_deploy.exceptions import FTPDeployError, MailServerDown
 from ftp_deploy.models import Deploy, Message
 from ftp_deploy.models.deploy import UNFINISHED
@@ -47,7 +48,7 @@ def write_down(deploy: Deploy) -> None:
             Message.objects.bulk_create(outcome_messages(deploy), ignore_conflicts=True)
 
 
-def deliver_due() -> int:
+def deliver_due(stop_asked: StopAsked = never) -> int:
     """Write down what a lost message left untold, and send what is due; return how many messages were tried.
 
     For a periodic job; two at once are harmless.
@@ -56,14 +57,16 @@ def deliver_due() -> int:
     untold = Deploy.objects.filter(state__in=TOLD, notified_at=None, finished_at__gte=since)
     for deploy in untold.select_related("service__notification").order_by("finished_at")[:BATCH]:
         write_down(deploy)
-    return deliver(Message.objects.due()[:BATCH])
+    return deliver(Message.objects.due()[:BATCH], stop_asked)
 
 
-def deliver(messages: Iterable[Message]) -> int:
-    """Try to send each message once; return how many were tried."""
+def deliver(messages: Iterable[Message], stop_asked: StopAsked = never) -> int:
+    """Try to send each message once, until asked to stop; return how many were tried."""
     tried = 0
     broken: set[str] = set()
     for message in messages:
+        if stop_asked():
+            break
         if message.channel not in broken and _claim(message):
             tried += 1
             if not _try(message):

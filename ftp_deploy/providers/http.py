@@ -23,8 +23,8 @@ from ftp_deploy.providers.refusals import Refusal, error_of, wait_of
 from ftp_deploy.transports.judged_pools import JudgedPools
 
 CONNECT_TIMEOUT = 5.0
-REPLY_TIMEOUT = 15.0
-TOTAL_SECONDS = 45.0
+REPLY_TIMEOUT = 10.0
+TOTAL_SECONDS = 30.0
 """How long one call may take with its retries and redirects."""
 ATTEMPTS = 3
 FIRST_PAUSE = 0.5

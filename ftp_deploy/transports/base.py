@@ -18,6 +18,13 @@ from typing import Any, BinaryIO, Self
 
 Guard = Callable[[], None]
 """Called before each batch of renames and deletes; raises to stop it (a lost lease, a cancelled deploy)."""
+Enough = Callable[[], bool]
+"""Asked now and then during an upload; once it says so no further file is begun, and those under way are finished."""
+
+
+def never_enough() -> bool:
+    """Let an upload go on to its end."""
+    return False
 
 
 class Drift(StrEnum):
@@ -190,8 +197,11 @@ class Transport(ABC):
         """Make directories, parents before children as given; one that exists is fine."""
 
     @abstractmethod
-    def upload(self, uploads: Sequence[Upload]) -> Iterator[Progress]:
-        """Send files to exactly the given paths, in parallel, each one checked for its size on the server."""
+    def upload(self, uploads: Sequence[Upload], enough: Enough = never_enough) -> Iterator[Progress]:
+        """Send files to exactly the given paths, in parallel, each one checked for its size on the server.
+
+        Where ``enough`` becomes true the generator ends early, once the files under way are complete.
+        """
 
     @abstractmethod
     def rename(self, renames: Sequence[Rename], guard: Guard) -> Iterator[Progress]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from ftp_deploy.exceptions import ConnectionFailed, LoginRefused, TooManyConnections, TransportError
-from ftp_deploy.transports.base import Guard, Progress
+from ftp_deploy.transports.base import Enough, Guard, Progress, never_enough
 from ftp_deploy.transports.pool import Conn, Connection, Pool
 
 Job = TypeVar("Job")
@@ -96,11 +96,12 @@ class Crew(Generic[Job, Conn]):
 
     # In the caller's thread
 
-    def run(self, jobs: Sequence[Job], guard: Guard | None = None) -> Iterator[Progress]:
+    def run(self, jobs: Sequence[Job], guard: Guard | None = None, enough: Enough = never_enough) -> Iterator[Progress]:
         """Do the jobs and yield what happens, at least every ``LONGEST_SILENCE`` seconds.
 
-        ``guard`` is called before each job is put on the list; the list is kept short then. Raises the first error
-        that further tries would not heal.
+        ``guard`` is called before each job is put on the list; the list is kept short then. Once ``enough`` is true
+        the jobs on the list are dropped, and those under way are done. Raises the first error that further tries
+        would not heal.
         """
         waiting = deque(jobs)
         if not waiting:
@@ -109,6 +110,8 @@ class Crew(Generic[Job, Conn]):
         try:
             ended = False
             while not ended:
+                if enough():
+                    self._drop(waiting)
                 self._feed(waiting, guard)
                 self._hire()
                 ended = self._wait(LONGEST_SILENCE)
@@ -139,6 +142,14 @@ class Crew(Generic[Job, Conn]):
                     waiting.clear()
                 self._unfed = len(waiting)
                 self._changed.notify_all()
+
+    def _drop(self, waiting: deque[Job]) -> None:
+        """Forget the jobs that nobody has begun."""
+        with self._changed:
+            waiting.clear()
+            self._tasks.clear()
+            self._unfed = 0
+            self._changed.notify_all()
 
     def _wait(self, seconds: float) -> bool:
         """Wait for the end, at most ``seconds``, or until the list needs more. Return whether all is done."""

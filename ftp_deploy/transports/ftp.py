@@ -19,7 +19,18 @@ from ftp_deploy.exceptions import (
     VerificationFailed,
 )
 from ftp_deploy.transports import ftp_batches, ftp_listing
-from ftp_deploy.transports.base import Guard, Progress, RemoteFile, Rename, Traits, Transport, Upload, probe_names
+from ftp_deploy.transports.base import (
+    Enough,
+    Guard,
+    Progress,
+    RemoteFile,
+    Rename,
+    Traits,
+    Transport,
+    Upload,
+    never_enough,
+    probe_names,
+)
 from ftp_deploy.transports.crew import Crew, Lane
 from ftp_deploy.transports.ftp_batches import batches
 from ftp_deploy.transports.ftp_control import Control
@@ -94,14 +105,14 @@ class FTP(Transport):
         for _, level in sorted(levels.items()):
             self._crew(ftp_batches.make_directories, str).drain(batches(level))
 
-    def upload(self, uploads: Sequence[Upload]) -> Iterator[Progress]:
-        """Send files, the largest first."""
+    def upload(self, uploads: Sequence[Upload], enough: Enough = never_enough) -> Iterator[Progress]:
+        """Send files, the largest first; see the contract."""
         for upload in uploads:
             check(upload.path)
         ordered = sorted(uploads, key=lambda one: -one.size)
         crew = Crew(self.pool, self._send, describe=_path_of, is_final=_is_final)
         crew.abort_opening = self.server.abort_opening
-        yield from crew.run(ordered)
+        yield from crew.run(ordered, enough=enough)
         self._remember()
 
     def _send(self, control: Control, lane: Lane[Upload]) -> None:

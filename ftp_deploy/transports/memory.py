@@ -11,7 +11,17 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from ftp_deploy.exceptions import LoginRefused, PermissionRefused, TransportError, VerificationFailed
-from ftp_deploy.transports.base import Guard, Progress, RemoteFile, Rename, Traits, Transport, Upload
+from ftp_deploy.transports.base import (
+    Enough,
+    Guard,
+    Progress,
+    RemoteFile,
+    Rename,
+    Traits,
+    Transport,
+    Upload,
+    never_enough,
+)
 from ftp_deploy.transports.names import check, join, normal_root
 
 Item = TypeVar("Item")
@@ -105,10 +115,12 @@ class Memory(Transport):
                     raise PermissionRefused(f"The directory {path} could not be made.", path=path, code=550)
                 self.store.directories.add(place)
 
-    def upload(self, uploads: Sequence[Upload]) -> Iterator[Progress]:
+    def upload(self, uploads: Sequence[Upload], enough: Enough = never_enough) -> Iterator[Progress]:
         """Store the files, largest first."""
         self._check(upload.path for upload in uploads)
         for upload in sorted(uploads, key=lambda one: -one.size):
+            if enough():
+                return
             place = self._note("upload", upload.path)
             if place.rpartition("/")[0] not in {*self.store.directories, ""} or place in self.store.directories:
                 raise PermissionRefused(f"{upload.path} could not be written.", path=upload.path, code=553)

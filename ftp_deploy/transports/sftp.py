@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from ftp_deploy.exceptions import ConnectionFailed, PermissionRefused, TransferFailed, TransportError
 from ftp_deploy.transports.addresses import resolve
 from ftp_deploy.transports.base import (
+    Enough,
     Guard,
     Progress,
     RemoteFile,
@@ -23,6 +24,7 @@ from ftp_deploy.transports.base import (
     Traits,
     Transport,
     Upload,
+    never_enough,
     probe_names,
 )
 from ftp_deploy.transports.loop import BackgroundLoop, together
@@ -147,11 +149,11 @@ class SFTP(Transport):
         loop, pool = self._connected
         loop.run(make_directories(pool, [(path, self._encode(path)) for path in paths]))
 
-    def upload(self, uploads: Sequence[Upload]) -> Iterator[Progress]:
+    def upload(self, uploads: Sequence[Upload], enough: Enough = never_enough) -> Iterator[Progress]:
         """Send files; see the contract."""
         _, pool = self._connected
         tally = Tally()
-        sender = Sender(pool, self._encode, tally, self.traits.chmod is not False)
+        sender = Sender(pool, self._encode, tally, chmod=self.traits.chmod is not False, enough=enough)
         yield from self._report(sender.run(uploads), tally)
         if not sender.chmod:
             self.traits = self.traits.learn(chmod=False)

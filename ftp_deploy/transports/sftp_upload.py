@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import BinaryIO
 
 from ftp_deploy.exceptions import StorageFull, TransferFailed, VerificationFailed
-from ftp_deploy.transports.base import Upload
+from ftp_deploy.transports.base import Enough, Upload, never_enough
 from ftp_deploy.transports.loop import together
 from ftp_deploy.transports.sftp_channel import SFTPChannel, forget
 from ftp_deploy.transports.sftp_errors import FAILURES, reply_of
@@ -82,6 +82,7 @@ class Whole:
         starts = range(0, upload.size, step) if upload.size else (0,)
         self.parts = [Part(self, start, min(start + step, upload.size)) for start in starts]
         self.left = len(self.parts)
+        self.begun = False
 
     @property
     def single(self) -> bool:
@@ -92,7 +93,16 @@ class Whole:
 class Sender:
     """Sends the files of one ``upload`` call."""
 
-    def __init__(self, pool: Pool, encode: Callable[[str], bytes], tally: Tally, chmod: bool) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        encode: Callable[[str], bytes],
+        tally: Tally,
+        *,
+        chmod: bool,
+        enough: Enough = never_enough,
+    ) -> None:
+        self._enough = enough
         self._pool = pool
         self._encode = encode
         self._tally = tally
@@ -120,9 +130,17 @@ class Sender:
         wanted = math.ceil((time.monotonic() - started) * LINE_RATE / WINDOW)
         return await self._pool.grow(max(1, min(most, wanted)))
 
-    async def _work(self) -> None:
+    def _next(self) -> Part | None:
+        """Return the next part; only of files that were begun once no more are wanted."""
         while self._parts:
             part = self._parts.popleft()
+            if part.whole.begun or not self._enough():
+                part.whole.begun = True
+                return part
+        return None
+
+    async def _work(self) -> None:
+        while (part := self._next()) is not None:
             path = part.whole.upload.path
 
             async def send(lane: Lane, attempt: int, part: Part = part) -> None:

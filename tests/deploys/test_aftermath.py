@@ -1,11 +1,14 @@
 """After the switch: calls, the look at the site, and the way back. The runs are real, the server is in memory."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ftp_deploy.deploys import aftermath
+from ftp_deploy.exceptions import WorkerStopping
 from ftp_deploy.models import Deploy, Service
 from tests.servers.http import Site, http_site
 
@@ -21,11 +24,12 @@ def site() -> Iterator[Site]:
 class Notes:
     """Keeps what a run would write."""
 
-    def __init__(self, deploy: Deploy) -> None:
+    def __init__(self, deploy: Deploy, guard: Callable[[], None]) -> None:
         self.deploy = deploy
         self.lines: list[str] = []
         self.warnings: list[str] = []
         self.phases: list[str] = []
+        self.lease = SimpleNamespace(guard_files=guard)
 
     def enter(self, phase: str) -> None:
         self.phases.append(phase)
@@ -44,10 +48,10 @@ class Notes:
         self.deploy.save()
 
 
-def run(service: Service, **values: Any) -> Notes:
+def run(service: Service, guard: Callable[[], None] = lambda: None, **values: Any) -> Notes:
     service.save()
     deploy = Deploy.objects.create(service=service, after="b" * 40, commit="b" * 40, state="running", **values)
-    notes = Notes(deploy)
+    notes = Notes(deploy, guard)
     aftermath.after_switch(notes, service)  # type: ignore[arg-type]
     return notes
 
@@ -67,6 +71,25 @@ def test_addresses_are_called_and_what_they_answer_is_written(service: Service, 
 
 def test_a_service_without_addresses_has_no_such_step(service: Service) -> None:
     assert run(service).phases == []
+
+
+def test_a_stopping_worker_does_not_wait_for_a_site(service: Service, site: Site) -> None:
+    stopped = threading.Event()
+
+    def answer(_asked: Any) -> tuple[int, dict[str, str], bytes]:
+        assert stopped.wait(60)
+        return 200, {}, b""
+
+    def stop() -> None:
+        if site.asked:
+            raise WorkerStopping
+
+    site.answer = answer
+    service.site_url, service.health_check = site.url, True
+    notes = run(service, stop)
+    stopped.set()
+    assert "nobody knows whether the site is well" in notes.warnings[0]
+    assert notes.deploy.healthy is None
 
 
 def test_a_site_gets_a_second_chance(service: Service, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +134,7 @@ def test_the_way_back(service: Service, published: list[Any], kind: str, wanted:
     )
     if waits:
         Deploy.objects.create(service=service, state="queued", after="c" * 40)
-    made = aftermath.go_back(Notes(ill), service)  # type: ignore[arg-type]
+    made = aftermath.go_back(Notes(ill, lambda: None), service)  # type: ignore[arg-type]
     assert (made is not None) == back
     if made is not None:
         assert (made.kind, made.after) == ("rollback", "1" * 40)
@@ -124,4 +147,4 @@ def test_without_a_good_commit_there_is_no_way_back(service: Service) -> None:
     ill = Deploy.objects.create(
         service=service, commit="b", healthy=False, state="succeeded", finished_at=timezone.now()
     )
-    assert aftermath.go_back(Notes(ill), service) is None  # type: ignore[arg-type]
+    assert aftermath.go_back(Notes(ill, lambda: None), service) is None  # type: ignore[arg-type]

@@ -88,6 +88,23 @@ def test_guard_says_what_was_asked(service) -> None:
     held.must_hold()
 
 
+def test_files_under_way_are_given_time_when_the_worker_stops(service) -> None:
+    patient, hasty = leases.claim(service.pk, lambda: True, 3600), leases.Lease(service.pk, "x", 1, lambda: True, -1)
+    assert patient is not None
+    assert patient.stopping()
+    patient.guard_files()
+    with pytest.raises(WorkerStopping):
+        patient.guard()
+    with pytest.raises(WorkerStopping):
+        hasty.guard_files()
+    patient.cancel()
+    with pytest.raises(DeployCancelled):
+        patient.guard_files()
+    patient._lost = True
+    with pytest.raises(LeaseLost):
+        patient.guard_files()
+
+
 def test_many_claims_at_once_have_one_winner(service) -> None:
     barrier = threading.Barrier(8)
     won = []

@@ -1,16 +1,17 @@
 """Processes that are killed, frozen or asked to stop at chosen moments."""
 
 import signal
-import time
+import socket
 from pathlib import Path
 
 import pytest
 
-from ftp_deploy.models import Deploy
+from ftp_deploy.models import Address, Change, Deploy, Message, Notification
+from ftp_deploy.models.message import Channel, MessageState
 from tests.faults.conftest import OpenStage
 from tests.faults.oracle import judge
-from tests.faults.stage import Site
-from tests.servers.programs import wait_until
+from tests.faults.stage import Site, Stage
+from tests.servers.programs import DEADLINE, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -25,23 +26,100 @@ def running(site: Site, phase: str) -> bool:
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_worker_asked_to_stop_hands_its_deploy_back(pool: str, open_stage: OpenStage) -> None:
-    stage = open_stage("postgresql-redis")
+def test_a_worker_asked_to_stop_finishes_its_files_and_hands_its_deploy_back(pool: str, open_stage: OpenStage) -> None:
+    stage = open_stage("postgresql-redis", CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT=60.0)
     site = stage.add_site()
     web = stage.project.web()
     worker = stage.project.worker(pool=pool)
     stage.ftp.rate = SLOW
     assert site.commit(BIG).deliver(web.url) == 202
     wait_until(lambda: running(site, Deploy.Phase.UPLOADING), "the upload runs")
-    time.sleep(1)
-    seconds = worker.terminate()
+    wait_until(lambda: temporary_files(site), "a file is under way")
+    worker.terminate()
     deploy = site.deploys.get()
     assert (deploy.state, deploy.attempts, deploy.crashes) == (Deploy.State.QUEUED, 0, 0), stage.project.logs()[-4000:]
     assert site.service.lease_until is None
-    assert seconds < 20
+    complete = set(deploy.changes.filter(state=Change.State.UPLOADED).values_list("temporary_path", flat=True))
+    on_server = {path.name: path.stat().st_size for path in temporary_files(site)}
+    assert complete
+    assert on_server == dict.fromkeys(complete, 400_000), "a file under way was cut"
+    assert len(complete) < len(BIG)
     stage.ftp.rate = 0
     stage.project.worker(beat=True)
     judge(stage)
+    log = [line.text for line in deploy.log_lines.all()]
+    assert f"{len(complete)} files of an earlier run are complete on the server and are not sent again." in log
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_asked_to_stop_cuts_files_that_take_too_long(pool: str, open_stage: OpenStage) -> None:
+    stage = open_stage("postgresql-redis")
+    site = stage.add_site()
+    web = stage.project.web()
+    worker = stage.project.worker(pool=pool)
+    stage.ftp.rate = 1000
+    assert site.commit(BIG).deliver(web.url) == 202
+    wait_until(lambda: temporary_files(site), "a file is under way")
+    worker.terminate()
+    deploy = site.deploys.get()
+    assert (deploy.state, deploy.attempts, deploy.crashes) == (Deploy.State.QUEUED, 0, 0), stage.project.logs()[-4000:]
+    stage.ftp.rate = 0
+    stage.project.worker(beat=True)
+    judge(stage)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+@pytest.mark.parametrize("silent", ["forge", "server"])
+def test_a_worker_asked_to_stop_waits_for_nobody_who_is_silent(pool: str, silent: str, open_stage: OpenStage) -> None:
+    """With time-outs of ten minutes, so that only the stop itself can end the wait."""
+    stage = open_stage(
+        "postgresql-redis",
+        FTP_DEPLOY_CONNECT_TIMEOUT=600.0,
+        FTP_DEPLOY_REPLY_TIMEOUT=600.0,
+        CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT=30.0,
+    )
+    site = stage.add_site()
+    web = stage.project.web()
+    worker = stage.project.worker(pool=pool)
+    proxy = stage.git if silent == "forge" else stage.ftp
+    proxy.hang()
+    assert site.commit({"index.html": b"one"}).deliver(web.url) == 202
+    wait_until(lambda: proxy.connections, "the silent one is asked")
+    worker.terminate()
+    deploy = site.deploys.get()
+    assert (deploy.state, deploy.attempts, deploy.crashes) == (Deploy.State.QUEUED, 0, 0), stage.project.logs()[-4000:]
+    proxy.resume()
+    stage.project.worker(beat=True)
+    judge(stage)
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_silent_mail_server_holds_up_no_stop(pool: str, open_stage: OpenStage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        stage = open_stage(
+            "postgresql-redis",
+            EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
+            EMAIL_HOST="127.0.0.1",
+            EMAIL_PORT=silent.getsockname()[1],
+            EMAIL_TIMEOUT=600,
+        )
+        site = stage.add_site(notification=all_mails(stage))
+        web = stage.project.web()
+        worker = stage.project.worker(pool=pool)
+        assert site.commit({"index.html": b"one"}).deliver(web.url) == 202
+        silent.settimeout(DEADLINE)
+        held, _ = silent.accept()
+        with held:
+            worker.terminate()
+    message = Message.objects.using(stage.alias).get(channel=Channel.MAIL)
+    assert (message.state, message.attempts) == (MessageState.WAITING, 1)
+    judge(stage)
+
+
+def all_mails(stage: Stage) -> Notification:
+    made = Notification.objects.using(stage.alias).create(name="everybody")
+    Address.objects.using(stage.alias).create(notification=made, email="team@example.com")
+    return made
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["child", "whole worker"])

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -327,6 +328,16 @@ class TransportContract:
         with self.open(place) as transport:
             finish(transport.upload([make_upload("0.bin", b"again")]))
         assert place.read("0.bin") == b"again"
+
+    def test_enough_is_enough_once_the_files_under_way_are_complete(self, place: Place) -> None:
+        tree = {f"{number:03}.bin": bytes([number]) * 300_000 for number in range(200)}
+        done: list[str] = []
+        with self.open(place) as transport:
+            uploads = [make_upload(path, content) for path, content in tree.items()]
+            for step in transport.upload(uploads, partial(bool, done)):
+                done.extend(step.done)
+        assert done
+        assert {path: place.read(path) for path in place.files()} == {path: tree[path] for path in done}
 
     def test_a_slow_reader_does_not_hold_the_steps(self, transport: Transport, place: Place) -> None:
         class Slow(io.BytesIO):
