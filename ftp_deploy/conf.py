@@ -65,7 +65,8 @@ class Conf:
     BASE_URL: Setting[str] = Setting(
         "FTP_DEPLOY_BASE_URL",
         "",
-        "The public address of this site, such as ``https://deploy.example.com``; for hooks and mails.",
+        "The public address of this site, such as ``https://deploy.example.com``; for hooks and mails. A path that "
+        "Django itself knows, from ``FORCE_SCRIPT_NAME`` or from your addresses, is not part of it.",
     )
     FROM_EMAIL: Setting[str] = Setting(
         "FTP_DEPLOY_FROM_EMAIL", "", "The sender of the mails; empty: ``DEFAULT_FROM_EMAIL``."

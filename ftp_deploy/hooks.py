@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.debug import sensitive_variables
 
 from ftp_deploy.exceptions import ApiError, ConfigurationError
-from ftp_deploy.links import site_root
+from ftp_deploy.links import public
 from ftp_deploy.models import Service
 from ftp_deploy.models.service import new_secret_key
 from ftp_deploy.providers.base import Hook, Provider
@@ -33,10 +33,7 @@ def address_of(secret_key: str, request: HttpRequest | None = None) -> str:
         path = reverse("ftpdeploy_deploy", args=[secret_key])
     except NoReverseMatch:
         return ""
-    root = site_root()
-    if root:
-        return root + path
-    return request.build_absolute_uri(path) if request else ""
+    return public(path) or (request.build_absolute_uri(path) if request else "")
 
 
 def find_hook(hooks: Sequence[Hook], secret_key: str) -> Hook | None:

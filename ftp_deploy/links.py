@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from ftp_deploy.conf import conf
 from ftp_deploy.models import Deploy, Service
@@ -45,13 +45,24 @@ def service_url(service: Service) -> str:
     return _page(("ftpdeploy_service_manage", "admin:ftp_deploy_service_change"), service.pk)
 
 
-def _page(names: tuple[str, ...], key: int) -> str:
+def public(path: str) -> str:
+    """Return the public address of a path as ``reverse`` gives it; empty where nobody told where this site is.
+
+    Under a path (``FORCE_SCRIPT_NAME``) the path counts once, whether the site's address names it or not, and whether
+    this thread knows it or not: Django keeps it for each thread, and a worker's have served no request.
+    """
     root = site_root()
     if not root:
         return ""
+    mounted = (settings.FORCE_SCRIPT_NAME or "").rstrip("/")
+    known = get_script_prefix().rstrip("/") == mounted
+    return root.removesuffix(mounted) + mounted + (path.removeprefix(mounted) if known else path)
+
+
+def _page(names: tuple[str, ...], key: int) -> str:
     for name in names:
         try:
-            return root + reverse(name, args=[key])
+            return public(reverse(name, args=[key]))
         except NoReverseMatch:
             continue
     return ""

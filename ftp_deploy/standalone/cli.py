@@ -59,7 +59,7 @@ def run_setup_link(options: argparse.Namespace) -> int:
     if not needs_first_account():
         print("There is an account already. `ftp-deploy manage changepassword NAME` sets a new password.")
         return 1
-    print(address(options.host, options.port) + setup_path())
+    print(address(options.host, options.port, setup_path()))
     return 0
 
 

@@ -10,7 +10,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from ftp_deploy.models import Deploy, Service
@@ -19,7 +19,8 @@ from ftp_deploy.models.service import ServiceStatus
 from ftp_deploy.standalone.health import sweep_age
 from ftp_deploy.standalone.site import site
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+"""What ``generate_latest`` writes; the library has a name for it only in its later releases."""
 
 
 class DatabaseCollector:

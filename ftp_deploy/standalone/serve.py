@@ -10,6 +10,7 @@ from types import FrameType
 from django.core.management import call_command
 
 from ftp_deploy.conf import MEGABYTE, conf
+from ftp_deploy.links import public
 from ftp_deploy.standalone.processes import Child, Supervisor, ftp_deploy_command, stop_on_signals
 from ftp_deploy.standalone.setup import needs_first_account, setup_path
 from ftp_deploy.standalone.site import site
@@ -22,13 +23,13 @@ def migrate() -> None:
     call_command("migrate", interactive=False, verbosity=0)
 
 
-def address(host: str, port: int) -> str:
-    """Return where a browser on this machine finds the site."""
+def address(host: str, port: int, path: str = "/") -> str:
+    """Return where a browser finds a path of the site: at its public address, else on this machine."""
     shown = "127.0.0.1" if host in ("", "*", "0.0.0.0") else f"[{host}]" if ":" in host else host  # noqa: S104
-    return site.BASE_URL or f"http://{shown}:{port}"
+    return public(path) or f"http://{shown}:{port}{path}"
 
 
-def first_account(base: str) -> None:
+def first_account(host: str, port: int) -> None:
     """Ask for the first account on a terminal; print the link that makes it where there is none."""
     if not needs_first_account():
         return
@@ -36,7 +37,8 @@ def first_account(base: str) -> None:
         print("Nobody can log in yet. The first account, which may do everything:", flush=True)
         call_command("createsuperuser", interactive=True)
         return
-    print(f"Nobody can log in yet. Make the first account here, within a day:\n  {base}{setup_path()}", flush=True)
+    link = address(host, port, setup_path())
+    print(f"Nobody can log in yet. Make the first account here, within a day:\n  {link}", flush=True)
 
 
 def web(options: Namespace) -> None:
@@ -88,7 +90,7 @@ def worker(options: Namespace) -> None:
 def serve(options: Namespace) -> None:
     """Migrate, see to the first account, then keep web and worker running until SIGTERM or Ctrl-C."""
     migrate()
-    first_account(address(options.host, options.port))
+    first_account(options.host, options.port)
     log.info("data folder: %s", site.DATA_FOLDER)
     stop_on_signals()
     web_options = ["--host", options.host, "--port", str(options.port), "--threads", str(options.threads)]

@@ -138,6 +138,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{BASE.path}/"  # not for what else lives on the same host
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
 SECURE_SSL_REDIRECT = False  # the proxy that speaks TLS redirects; health checks come without TLS
 TRUSTED_PROXY = env.str("TRUSTED_PROXY", default="127.0.0.1" if HTTPS else "")

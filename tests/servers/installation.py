@@ -19,11 +19,15 @@ START_SECONDS = 120.0
 
 
 class Installation:
-    """Processes of one installation; ``stop`` ends them."""
+    """Processes of one installation; ``stop`` ends them.
 
-    def __init__(self, folder: Path, forge: Forge, **settings: str) -> None:
+    ``port`` is where the web process listens, ``apart`` gives web and worker nothing in common but the settings.
+    """
+
+    def __init__(self, folder: Path, forge: Forge, *, port: int = 0, apart: bool = False, **settings: str) -> None:
         self.folder = folder
-        self.url = f"http://127.0.0.1:{free_port()}"
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             "PYTHONPATH": str(ROOT),
             "DJANGO_SETTINGS_MODULE": "ftp_deploy.standalone.settings",
@@ -38,12 +42,15 @@ class Installation:
             "EMAIL_URL": "dummymail://",
             **settings,
         }
-        port = self.url.rpartition(":")[2]
-        commands = {"web": ("web", "--port", port), "worker": ("worker", "--concurrency", "2")}
+        commands = {"web": ("web", "--port", str(self.port)), "worker": ("worker", "--concurrency", "2")}
         self.children = [
-            Child(name, ftp_deploy_command(*command), self.environment, folder / f"{name}.log")
+            Child(name, ftp_deploy_command(*command), self.environment_of(name, apart), folder / f"{name}.log")
             for name, command in commands.items()
         ]
+
+    def environment_of(self, name: str, apart: bool) -> dict[str, str]:
+        """Return the settings of one process; ``apart``: its data folder is its own, as on a machine of its own."""
+        return {**self.environment, "DATA_FOLDER": str(self.folder / name)} if apart else self.environment
 
     def start(self) -> None:
         """Make the database, start both processes, wait until both work."""
