@@ -1,4 +1,7 @@
-"""The webhook and the deploy status, as a forge and a stranger meet them."""
+"""The webhook and the deploy status, as a forge and a stranger meet them.
+
+Over 400 lines: all that one small view answers, case by case.
+"""
 
 import io
 import json
