@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ftp_deploy.standalone.demo.stage import free_ports
 from tests.docs.commands import Shell, blocks
+from tests.servers.ports import free_ports
 from tests.standalone.processes import KEPT, ROOT
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

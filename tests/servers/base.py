@@ -13,17 +13,10 @@ from typing import Any, Self
 
 from ftp_deploy.transports.base import Target
 from tests.servers.certificates import Certificates
+from tests.servers.ports import free_port
 
-DEADLINE = 30.0
+DEADLINE = 90.0
 NOBODY = 65534
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that was free a moment ago."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 class FTPServer(ABC):
@@ -134,6 +127,7 @@ class ProcessServer(FTPServer):
     """A server that is a process of its own."""
 
     process: subprocess.Popen[bytes] | None = None
+    _ran = False
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -145,9 +139,11 @@ class ProcessServer(FTPServer):
             with output:
                 self.process = subprocess.Popen(self.command(), stdout=output, stderr=output, cwd=self.base)
             if self._answers():
+                self._ran = True
                 return
             self.kill()
-            self.port = free_port(self.host)
+            if not self._ran:  # one that comes back has to come back where it was
+                self.port = free_port(self.host)
         raise RuntimeError(f"{type(self).__name__} did not start: {(self.base / 'output.log').read_text()[-2000:]}")
 
     def _answers(self) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 
 from ftp_deploy.standalone.forge import Forge
 from ftp_deploy.standalone.processes import Child, ftp_deploy_command
-from tests.servers.base import FTPServer, free_port
+from tests.servers.base import FTPServer
+from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 
 from tests.servers.binaries import find, need
-from tests.servers.programs import Program, as_user, free_ports
+from tests.servers.ports import free_port
+from tests.servers.programs import Program, as_user
 
 NAME = "deploy"
 
@@ -25,7 +26,7 @@ class PostgreSQL(Program):
     def __init__(self) -> None:
         super().__init__()
         binary("postgres")
-        self.port = free_ports(1)[0]
+        self.port = free_port()
         self.databases = 0
         self._initialise()
 

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from tests.servers.base import DEADLINE, free_port
+from tests.servers.base import DEADLINE
 from tests.servers.binaries import need
+from tests.servers.ports import free_port
 
 PACKAGE = "@stoplight/prism-cli@5.16.0"
 ENTRY = Path("node_modules/@stoplight/prism-cli/dist/index.js")

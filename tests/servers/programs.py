@@ -17,17 +17,6 @@ DEADLINE = 90.0
 """Seconds that a server may take to start or stop on a slow machine."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Return loopback ports that were free a moment ago, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
 def wait_until(true: Callable[[], Any], what: str, seconds: float = DEADLINE, pause: float = 0.05) -> Any:
     """Return the first true value of a function. Raises ``TimeoutError`` naming what did not happen."""
     deadline = time.monotonic() + seconds

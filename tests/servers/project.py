@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from django.db import connections
 
-from tests.servers.programs import DEADLINE, free_ports, group_members, kill_group, listens, wait_until
+from tests.servers.ports import free_port
+from tests.servers.programs import DEADLINE, group_members, kill_group, listens, wait_until
 from tests.standalone.processes import KEPT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,7 +175,7 @@ class Project:
 
     def web(self, *, threads: int = 8, wait: bool = True, **more: str) -> Web:
         """Start a web server on a free port."""
-        port = free_ports(1)[0]
+        port = free_port()
         command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}", f"--threads={threads}"]
         command += ["--call", "tests.servers.project:application"]
         log = self.folder / f"web{len(self.processes)}.log"

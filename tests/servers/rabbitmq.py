@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Mapping
 
 from tests.servers.binaries import need
-from tests.servers.programs import DEADLINE, Program, free_ports, listens, wait_until
+from tests.servers.ports import free_ports
+from tests.servers.programs import DEADLINE, Program, listens, wait_until
 
 
 def script() -> str:

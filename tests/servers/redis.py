@@ -3,7 +3,8 @@
 import socket
 
 from tests.servers.binaries import need
-from tests.servers.programs import Program, free_ports
+from tests.servers.ports import free_port
+from tests.servers.programs import Program
 
 
 class Redis(Program):
@@ -12,7 +13,7 @@ class Redis(Program):
     def __init__(self) -> None:
         super().__init__()
         need("redis-server", "redis-server")
-        self.port = free_ports(1)[0]
+        self.port = free_port()
 
     @property
     def url(self) -> str:

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from ftp_deploy.standalone.demo.stage import free_ports
 from ftp_deploy.standalone.processes import ftp_deploy_command
+from tests.servers.ports import free_ports
 from tests.standalone.processes import clean_environment, marked, spawn, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

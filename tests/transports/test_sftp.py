@@ -14,7 +14,7 @@ import pytest
 from ftp_deploy.exceptions import AddressRefused, ConnectionFailed, IdentityRefused, LoginRefused
 from ftp_deploy.transports.base import Target, Transport
 from ftp_deploy.transports.sftp import SFTP
-from tests.servers.base import free_port
+from tests.servers.ports import free_port
 from tests.servers.sshd import OpenSSH, ThreadedSFTP, threaded_sftp
 from tests.transports.contract import Place, TransportContract, finish, make_upload
 
