@@ -133,7 +133,9 @@ class Conf:
         "FTP_DEPLOY_BROKER_DIRECTORY", "", "Where the embedded broker keeps its messages; empty: a temporary folder."
     )
     PUBLISH_SECONDS: Setting[float] = Setting(
-        "FTP_DEPLOY_PUBLISH_SECONDS", 2.0, "The longest that a request waits for the broker to take a message."
+        "FTP_DEPLOY_PUBLISH_SECONDS",
+        2.0,
+        "The longest that a worker waits for the broker to take a message, and a process that ends for its last ones.",
     )
     RETRY_SECONDS: Setting[float] = Setting(
         "FTP_DEPLOY_RETRY_SECONDS",

@@ -7,6 +7,7 @@ of services works without the key, and a wrong key is an error where the secret 
 
 import base64
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -49,8 +50,13 @@ def cipher() -> MultiFernet:
 
     Raises ``ImproperlyConfigured`` where a key is not a Fernet key.
     """
+    return _cipher(tuple(encryption_keys()))
+
+
+@lru_cache(maxsize=4)
+def _cipher(keys: tuple[str, ...]) -> MultiFernet:
     try:
-        return MultiFernet([Fernet(key) for key in encryption_keys()])
+        return MultiFernet([Fernet(key) for key in keys])
     except ValueError as error:
         raise ImproperlyConfigured(
             "FTP_DEPLOY_ENCRYPTION_KEYS holds something that is not a Fernet key. "

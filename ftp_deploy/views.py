@@ -16,23 +16,25 @@ from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils.cache import get_conditional_response, patch_cache_control
-from django.utils.crypto import constant_time_compare
 from django.utils.http import quote_etag
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_safe
 
 from ftp_deploy import door
+from ftp_deploy.conf import conf
 from ftp_deploy.deploys import queue
 from ftp_deploy.exceptions import ConfigurationError, EncryptionKeyError, PayloadUnreadable, SignatureRefused
 from ftp_deploy.models import Service
-from ftp_deploy.models.service import SECRET_KEY_LENGTH
-from ftp_deploy.providers.base import Delivery, PushEvent, WebhookRequest
+from ftp_deploy.providers import open_provider
+from ftp_deploy.providers.base import Account, Delivery, PushEvent, WebhookRequest
 from ftp_deploy.status import status_of
 
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = "60"
+NOBODY = Account()
+"""Reading a hook needs no login on the forge, so none is decrypted."""
 
 
 class Refused(Exception):
@@ -68,7 +70,7 @@ def receive(request: HttpRequest, secret_key: str) -> HttpResponse:
     """Read, check and store one webhook. Raises ``Refused``."""
     body = read(request)
     try:
-        service = find_service(secret_key)
+        service = door.find_service(secret_key)
         if service is None or not door.may_knock(request, service):
             refuse_unknown(request, body)
         delivery = authentic_delivery(service, request, body)
@@ -97,23 +99,11 @@ def read(request: HttpRequest) -> bytes:
         raise Refused(HTTPStatus.BAD_REQUEST, "The body ended early.") from error
 
 
-def find_service(secret_key: str) -> Service | None:
-    """Return the service of a key; a database that compares without case does not decide."""
-    if not (secret_key.isascii() and secret_key.isalnum()):
-        secret_key = "-" * SECRET_KEY_LENGTH  # looked up all the same: the answer takes the same time
-    service = Service.objects.select_related("account").filter(secret_key=secret_key).first()
-    return service if service and constant_time_compare(service.secret_key, secret_key) else None
-
-
 @sensitive_variables()
 def authentic_delivery(service: Service, request: HttpRequest, body: bytes) -> Delivery:
     """Check the signature and the rate, and read the payload. Raises ``Refused``."""
-    forge = service.forge()
-    hook = WebhookRequest(
-        headers={name.lower(): value for name, value in request.headers.items()},
-        body=body,
-        content_type=(request.content_type or "").lower(),
-    )
+    forge = open_provider(service.provider, NOBODY, conf.PROVIDERS)
+    hook = WebhookRequest(door.headers_of(request), body, (request.content_type or "").lower())
     try:
         if service.signature_required:
             forge.verify(hook, service.hook_secret)
@@ -170,7 +160,7 @@ def answer(status: HTTPStatus, detail: str, **further: Any) -> JsonResponse:
 def deploy_status(request: HttpRequest, secret_key: str) -> HttpResponseBase:
     """Return the progress of a service as JSON, for whoever knows its key; see ``status.status_of``."""
     try:
-        service = find_service(secret_key)
+        service = door.find_service(secret_key)
         if service is None:
             return answer(*UNKNOWN)
         response = JsonResponse(status_of(service))

@@ -19,6 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 
+@pytest.fixture(autouse=True)
+def _announced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what waits be announced by the thread that stored it: a test sees it as soon as the call is over."""
+    from ftp_deploy.deploys import wakeup
+
+    monkeypatch.setattr(wakeup.announcer, "announce", lambda pk, queue="": wakeup.send(wakeup.RUN, pk, queue=queue))
+
+
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
     """The messages that would have gone to the broker."""

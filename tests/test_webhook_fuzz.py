@@ -183,7 +183,7 @@ def doorstep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, se
     settings.FTP_DEPLOY_WEBHOOK_RATE = 0
     monkeypatch.setattr(views.logger, "disabled", True)  # a line for each of very many refusals
     service = Service(pk=1, provider=request.param.partition(" ")[0], repository_slug="o/r")
-    monkeypatch.setattr(views, "find_service", lambda secret_key: service)
+    monkeypatch.setattr(views.door, "find_service", lambda secret_key: service)
 
     def record(service: Service, delivery_id: str, event: PushEvent) -> Recorded:
         check_clean(Delivery(delivery_id, (event,)))

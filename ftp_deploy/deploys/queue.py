@@ -1,21 +1,27 @@
 """How deploys come to be: a push is recorded once and in order; people ask for further ones.
 
-Every function locks the service's row by a write, stores the deploy, and wakes a worker after the commit.
+A push that plainly follows the newest one is appended by one statement (``append``). Everything else locks the
+service's row by a write, stores the deploy, and wakes a worker after the commit. The two meet at ``Deploy.turn``, which
+is unique within a service: what was looked at under the lock still holds when the row is stored, or it is looked at
+again.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Min, QuerySet
 from django.utils import timezone
 
+from ftp_deploy.deploys.append import append, commit_as_json
 from ftp_deploy.deploys.wakeup import wake_on_commit
 from ftp_deploy.exceptions import ConfigurationError
 from ftp_deploy.models import Deploy, Service
-from ftp_deploy.providers.base import Commit, PushEvent
+from ftp_deploy.providers.base import PushEvent
 
+TURN_TRIES = 20
+"""Each try loses only to a push that was stored meanwhile."""
 User = Any
 """A row of the project's user model, or None for the machinery itself."""
 
@@ -29,27 +35,48 @@ class Recorded:
     reason: str = ""
 
 
-def lock(service_id: int) -> None:
-    """Hold the service's row until the transaction ends; a write, so that it works on every database."""
+def lock(service_id: int) -> int:
+    """Hold the service's row until the transaction ends; return the turn of the next row of this service.
+
+    A write, so that it works on every database.
+    """
     Service.objects.filter(pk=service_id).update(branch=F("branch"))
+    last: int | None = Deploy.objects.filter(service=service_id).aggregate(last=Max("turn"))["last"]
+    return (last or 0) + 1
+
+
+def in_turn(service_id: int, store: Callable[[int], Deploy]) -> Deploy:
+    """Lock the service and let ``store`` look at its line and store one row under the turn that it is given.
+
+    A push that came to the line meanwhile, without the lock, has taken the turn; then all of it is done again.
+    """
+    for _try in range(TURN_TRIES - 1):
+        try:
+            with transaction.atomic():
+                return store(lock(service_id))
+        except IntegrityError:
+            continue  # A service that is gone fails the last time as well.
+    with transaction.atomic():
+        return store(lock(service_id))
 
 
 def record_push(service: Service, delivery_id: str, event: PushEvent) -> Recorded:
     """Store a push once, in its place, and wake a worker; a duplicate only wakes."""
-    try:
-        with transaction.atomic():
-            lock(service.pk)
-            newest = newest_push(service)
-            duplicate = _find_duplicate(service, delivery_id, event, newest)
-            wake_on_commit(service)
-            if duplicate:
-                return Recorded(duplicate, created=False, reason="duplicate")
-            return Recorded(_store_push(service, delivery_id, event, newest), created=True)
-    except IntegrityError:
-        stored = service.deploys.filter(delivery_id=delivery_id, branch=event.branch).exclude(delivery_id="").first()
-        if stored is None:
-            raise  # Not a duplicate: the service is gone, say.
-        return Recorded(stored, created=False, reason="duplicate")
+    appended = append(service, delivery_id, event)
+    if appended:
+        wake_on_commit(service)
+        return Recorded(appended, created=True)
+    duplicates: list[Deploy] = []
+
+    def store(turn: int) -> Deploy:
+        newest = newest_push(service)
+        duplicate = _find_duplicate(service, delivery_id, event, newest)
+        duplicates[:] = [duplicate] if duplicate else []
+        return duplicate or _store_push(service, delivery_id, event, newest, turn)
+
+    deploy = in_turn(service.pk, store)
+    wake_on_commit(service)
+    return Recorded(deploy, created=not duplicates, reason="duplicate" if duplicates else "")
 
 
 def newest_push(service: Service) -> Deploy | None:
@@ -67,7 +94,7 @@ def _find_duplicate(service: Service, delivery_id: str, event: PushEvent, newest
     return service.deploys.filter(delivery_id=delivery_id, branch=event.branch).first() if delivery_id else None
 
 
-def _store_push(service: Service, delivery_id: str, event: PushEvent, newest: Deploy | None) -> Deploy:
+def _store_push(service: Service, delivery_id: str, event: PushEvent, newest: Deploy | None, turn: int) -> Deploy:
     follows = newest is None or newest.after == event.before
     deploy = Deploy(
         service=service,
@@ -84,6 +111,7 @@ def _store_push(service: Service, delivery_id: str, event: PushEvent, newest: De
         user_email=event.user_email,
         compare_url=event.compare_url,
         position=_last_position(service) + 1,
+        turn=turn,
         order_unknown=not follows,
         steps={Deploy.Phase.RECEIVED: timezone.now().isoformat()},
     )
@@ -145,11 +173,6 @@ def _last_position(service: Service) -> float:
     return last or 0.0
 
 
-def commit_as_json(commit: Commit) -> dict[str, str]:
-    """Return the stored form of a commit."""
-    return asdict(commit)
-
-
 def deploy_now(service: Service, user: User = None, *, full: bool = False) -> Deploy:
     """Deploy the branch as it stands; ``full`` uploads every file again."""
     return add(service, Deploy.Kind.FULL if full else Deploy.Kind.MANUAL, user)
@@ -160,23 +183,31 @@ def add(service: Service, kind: str, user: User = None, **values: Any) -> Deploy
 
     Raises ``ConfigurationError`` for a service that is turned off.
     """
+    return add_in_turn(service, kind, user, lambda: values)
+
+
+def add_in_turn(service: Service, kind: str, user: User, look: Callable[[], dict[str, Any]]) -> Deploy:
+    """Do what ``add`` does, with values that ``look`` reads from the line; no push comes in between unseen."""
     if not service.enabled:
         raise ConfigurationError(f"{service} is turned off.", advice="Turn the service on first.")
-    with transaction.atomic():
-        lock(service.pk)
-        deploy = Deploy.objects.create(
+
+    def store(turn: int) -> Deploy:
+        return Deploy.objects.create(
             service=service,
             kind=kind,
             provider=service.provider,
             branch=service.branch,
-            position=_last_position(service) + 1,
+            turn=turn,
             requested_by=user,
             user_name=user.get_username() if user else "",
             user_email=getattr(user, "email", "") or "",
             steps={Deploy.Phase.RECEIVED: timezone.now().isoformat()},
-            **values,
+            **look(),
+            position=_last_position(service) + 1,
         )
-        wake_on_commit(service)
+
+    deploy = in_turn(service.pk, store)
+    wake_on_commit(service)
     return deploy
 
 
@@ -184,9 +215,7 @@ def retry(deploy: Deploy, user: User = None) -> Deploy:
     """Deploy again what a failed or cancelled deploy was to put live, or the newest push since."""
     if deploy.state not in (Deploy.State.FAILED, Deploy.State.CANCELLED):
         raise ConfigurationError(f"{deploy} has not failed, so there is nothing to try again.")
-    with transaction.atomic():
-        lock(deploy.service_id)
-        return add(deploy.service, _kind_of_retry(deploy), user, **_carried(deploy))
+    return add_in_turn(deploy.service, _kind_of_retry(deploy), user, lambda: _carried(deploy))
 
 
 def _kind_of_retry(deploy: Deploy) -> str:
@@ -196,7 +225,7 @@ def _kind_of_retry(deploy: Deploy) -> str:
 def commit_since(service: Service, deploy: Deploy) -> str:
     """Return the commit of the newest push from ``deploy`` on: what failed earlier is part of it.
 
-    Deploying the older commit would put a later push back. Call it with the service locked.
+    Deploying the older commit would put a later push back. Call it from what ``add_in_turn`` calls.
     """
     pushes = service.deploys.filter(kind=Deploy.Kind.PUSH, position__gt=deploy.position)
     newest = pushes.exclude(state__in=[Deploy.State.SUPERSEDED, Deploy.State.CANCELLED]).order_by("-position").first()
@@ -217,9 +246,11 @@ def confirm_deletes(deploy: Deploy, user: User = None) -> Deploy:
     """Go on with a deploy that stopped at the delete limit."""
     if deploy.state != Deploy.State.FAILED or deploy.error_kind != "TooManyDeletes":
         raise ConfigurationError(f"{deploy} did not stop at the delete limit.")
-    with transaction.atomic():
-        lock(deploy.service_id)
-        return add(deploy.service, _kind_of_retry(deploy), user, confirmed_deletes=True, **_carried(deploy))
+
+    def look() -> dict[str, Any]:
+        return {"confirmed_deletes": True, **_carried(deploy)}
+
+    return add_in_turn(deploy.service, _kind_of_retry(deploy), user, look)
 
 
 def cancel(deploy: Deploy, user: User = None) -> None:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ftp_deploy.deploys.fetch import fetch_service
 from ftp_deploy.deploys.planning import plan_service
-from ftp_deploy.deploys.queue import User, add, commit_since, lock
+from ftp_deploy.deploys.queue import User, add, add_in_turn, commit_since, lock
 from ftp_deploy.deploys.skips import accept_changes
 from ftp_deploy.exceptions import CommitMissing, ConfigurationError
 from ftp_deploy.models import Change, Deploy, Service
@@ -67,18 +67,17 @@ def restore(service: Service, user: User = None) -> Deploy:
 
     Raises ``ConfigurationError`` where nothing failed.
     """
-    with transaction.atomic():
-        lock(service.pk)
+
+    def look() -> dict[str, Any]:
         failed = _failed(service)
-        return add(
-            service,
-            Deploy.Kind.RESTORE,
-            user,
-            before=failed[0].before,
-            after=commit_since(service, failed[-1]),
-            commits=commits_of(failed),
-            commits_complete=all(deploy.commits_complete for deploy in failed),
-        )
+        return {
+            "before": failed[0].before,
+            "after": commit_since(service, failed[-1]),
+            "commits": commits_of(failed),
+            "commits_complete": all(deploy.commits_complete for deploy in failed),
+        }
+
+    return add_in_turn(service, Deploy.Kind.RESTORE, user, look)
 
 
 def skip(deploy: Deploy, user: User = None) -> None:

@@ -98,6 +98,9 @@ class Deploy(models.Model):
     phase = models.CharField(_("phase"), max_length=20, choices=Phase, default=Phase.RECEIVED)
     position = models.FloatField(default=0, editable=False)
     """Order within the service; a late delivery is put between its neighbours."""
+    turn = models.PositiveBigIntegerField(null=True, editable=False)
+    """Order of arrival within the service, each number once: two pushes that saw the same line cannot both be stored.
+    Empty for rows that were not stored through ``deploys.queue``."""
 
     provider = models.CharField(_("source"), max_length=50, choices=provider_choices, blank=True)
     branch = models.CharField(_("branch"), max_length=255, blank=True)
@@ -180,6 +183,12 @@ class Deploy(models.Model):
         verbose_name_plural = _("deploys")
         indexes = [
             models.Index(fields=["service", "state", "position"], name="ftp_deploy_service_state"),
+            models.Index(fields=["service", "position", "id"], name="ftp_deploy_line"),
+            models.Index(
+                fields=["service"],
+                condition=models.Q(state="queued", order_unknown=True),
+                name="ftp_deploy_order_unknown",
+            ),
             models.Index(
                 fields=["next_attempt_at", "service"],
                 condition=models.Q(state__in=["queued", "running"]),
@@ -198,7 +207,8 @@ class Deploy(models.Model):
                 fields=["service", "delivery_id", "branch"],
                 condition=~models.Q(delivery_id=""),
                 name="ftp_deploy_delivery_once",
-            )
+            ),
+            models.UniqueConstraint(fields=["service", "turn"], name="ftp_deploy_turn_once"),
         ]
 
     def __str__(self) -> str:

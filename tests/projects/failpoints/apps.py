@@ -46,6 +46,12 @@ def before_writes(countdown: Countdown) -> None:
             countdown()
         return run(sql, params, many, context)
 
+    install_wrapper(execute)
+
+
+def install_wrapper(execute: Callable[..., Any]) -> None:
+    """Let every statement of every connection go through ``execute``."""
+
     def install(connection: Any, **_kwargs: Any) -> None:
         if execute not in connection.execute_wrappers:
             connection.execute_wrappers.append(execute)
@@ -64,6 +70,14 @@ def after_commits(countdown: Countdown) -> None:
         return result
 
     BaseDatabaseWrapper._commit = counted  # type: ignore[method-assign]
+
+    def execute(run: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        result = run(sql, params, many, context)
+        if sql.startswith(WRITES) and "ftp_deploy" in sql and not context["connection"].in_atomic_block:
+            countdown()  # a statement that was a transaction by itself
+        return result
+
+    install_wrapper(execute)
 
 
 def before_renames(countdown: Countdown) -> None:
