@@ -111,7 +111,7 @@ def _statement(alias: str) -> str:
     constant = {field.name: _literal(field) for field in _constant()}
     columns = ", ".join(map(quote, (*TOLD, *LINE, *constant)))
     selected = ["%s"] * len(TOLD) + [f"line.{quote(name)} + 1" for name in LINE] + list(constant.values())
-    looked_at = {name: quote(name) for name in (*TOLD, *LINE, "id", "kind", "state", "order_unknown")}
+    looked_at = {name: quote(name) for name in (*TOLD, *LINE, "id", "kind", "state", "order_unknown", "commit")}
     table = connection.ops.quote_name(Deploy._meta.db_table)
     returning = f" RETURNING {quote('id')}" if connection.features.can_return_columns_from_insert else ""
     insert = f"INSERT INTO {table} ({columns}) SELECT {', '.join(selected)}"
@@ -129,9 +129,10 @@ _LOOK = """
  WHERE NOT EXISTS (SELECT 1 FROM {table}
                    WHERE {service} = %s AND {delivery_id} = %s AND {branch} = %s AND NOT {delivery_id} = '')
    AND NOT EXISTS (SELECT 1 FROM {table} WHERE {service} = %s AND {state} = 'queued' AND {order_unknown})
-   AND COALESCE((SELECT {after} FROM {table} WHERE {service} = %s AND {kind} = 'push'
+   AND COALESCE((SELECT CASE WHEN {order_unknown} AND {commit} <> {after} THEN '-' ELSE {after} END
+                 FROM {table} WHERE {service} = %s AND {kind} = 'push'
                  ORDER BY {position} DESC, {id} DESC LIMIT 1), %s) = %s"""
-"""What the line has to look like. A service without any push is followed by each."""
+"""What the line has to look like: see ``queue.is_in_order``. A service without any push is followed by each."""
 
 
 def _constant() -> "list[Field[Any, Any]]":

@@ -95,7 +95,7 @@ def _find_duplicate(service: Service, delivery_id: str, event: PushEvent, newest
 
 
 def _store_push(service: Service, delivery_id: str, event: PushEvent, newest: Deploy | None, turn: int) -> Deploy:
-    follows = newest is None or newest.after == event.before
+    follows = newest is None or (newest.after == event.before and is_in_order(newest))
     deploy = Deploy(
         service=service,
         kind=Deploy.Kind.PUSH,
@@ -121,6 +121,15 @@ def _store_push(service: Service, delivery_id: str, event: PushEvent, newest: De
         _place_before_follower(service, deploy)
     deploy.save()
     return deploy
+
+
+def is_in_order(newest: Deploy) -> bool:
+    """Say whether the last push of the line is known to be the branch's newest at its time.
+
+    One that came late may be older than what is live; what follows it may then be older as well. The branch's head
+    decides in both cases.
+    """
+    return not newest.order_unknown or newest.commit == newest.after
 
 
 def _place_late_push(service: Service, deploy: Deploy) -> None:

@@ -101,6 +101,22 @@ def test_a_push_after_a_gap_leaves_the_order_to_the_branch(service) -> None:
     assert queue.record_push(service, "c", push(5)).deploy.order_unknown
 
 
+def test_what_follows_a_late_push_may_be_older_than_what_is_live(service) -> None:
+    queue.record_push(service, "d", push(4))
+    Deploy.objects.update(state=State.SUCCEEDED, commit=push(4).after)
+    late = queue.record_push(service, "b", push(2)).deploy
+    Deploy.objects.filter(pk=late.pk).update(state=State.SUPERSEDED)
+    assert Deploy.objects.get(pk=queue.record_push(service, "c", push(3)).deploy.pk).order_unknown
+
+
+def test_what_follows_a_push_that_proved_to_be_the_head_is_in_order(service) -> None:
+    queue.record_push(service, "a", push(1))
+    gap = queue.record_push(service, "c", push(3)).deploy
+    Deploy.objects.filter(pk=gap.pk).update(state=State.SUCCEEDED, commit=push(3).after)
+    assert gap.order_unknown
+    assert not Deploy.objects.get(pk=queue.record_push(service, "d", push(4)).deploy.pk).order_unknown
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_the_order_of_arrival_each_push_is_stored_once(service, seed) -> None:
     order = [*range(1, 6), *random.Random(seed).choices(range(1, 6), k=3)]
