@@ -156,10 +156,10 @@ def docs(context):
     python(context, "sphinx", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
-@task
-def bench(context):
-    """Measure transfers and the queue; see benchmarks/README.rst."""
-    python(context, "benchmarks", PYTHONPATH=str(ROOT))
+@task(help={"part": "transfer (default), load or pages", "options": "further arguments, such as '--deploys 100000'"})
+def bench(context, part="transfer", options=""):
+    """Measure transfers, the queue or the pages; see benchmarks/README.rst."""
+    python(context, "benchmarks", part, *shlex.split(options), PYTHONPATH=str(ROOT))
 
 
 @task

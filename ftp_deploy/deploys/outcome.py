@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from ftp_deploy.conf import conf
+from ftp_deploy.deploys import tallies
 from ftp_deploy.deploys.lease import Lease, after
 from ftp_deploy.deploys.wakeup import send
 from ftp_deploy.exceptions import FTPDeployError, LeaseLost
@@ -35,7 +36,9 @@ def succeeded(lease: Lease, deploy: Deploy, commit: str) -> None:
             earlier = Deploy.objects.filter(
                 service=deploy.service_id, state=Deploy.State.FAILED, position__lt=deploy.position
             )
-            earlier.filter(kind=Deploy.Kind.ROLLBACK).update(state=Deploy.State.SUPERSEDED, run=deploy)
+            rolled_back = earlier.filter(kind=Deploy.Kind.ROLLBACK)
+            tallies.move(deploy.service_id, rolled_back, Deploy.State.FAILED, Deploy.State.SUPERSEDED)
+            rolled_back.update(state=Deploy.State.SUPERSEDED, run=deploy)
             earlier.update(state=Deploy.State.RESTORED, run=deploy)
     _tell(deploy)
 
@@ -100,6 +103,8 @@ def _rows(lease: Lease, deploy: Deploy) -> Any:
 
 def _end(lease: Lease, deploy: Deploy, state: str, **values: Any) -> None:
     values |= {"state": state, "finished_at": timezone.now(), "next_attempt_at": None}
+    ending = _rows(lease, deploy) | Deploy.objects.filter(run=deploy, state=Deploy.State.RUNNING)
+    tallies.count(deploy.service_id, ending, state, finished_at=values["finished_at"])
     if not _rows(lease, deploy).update(**values):
         raise LeaseLost
     for name, value in values.items():

@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from ftp_deploy.conf import conf
+from ftp_deploy.deploys import tallies
 from ftp_deploy.deploys.lease import Lease, after
 from ftp_deploy.exceptions import LeaseLost
 from ftp_deploy.models import Deploy, Service
@@ -68,7 +69,9 @@ def _is_due(deploy: Deploy) -> bool:
 
 def _park(group: list[Deploy]) -> None:
     """Record deploys that killed their worker too often as failed, so that the service goes on with the next."""
-    Deploy.objects.filter(pk__in=[deploy.pk for deploy in group]).update(
+    parked = Deploy.objects.filter(pk__in=[deploy.pk for deploy in group])
+    tallies.count(group[-1].service_id, parked, Deploy.State.FAILED)
+    parked.update(
         state=Deploy.State.FAILED,
         finished_at=timezone.now(),
         error=f"The worker died {group[-1].crashes} times while this deploy ran.",

@@ -14,6 +14,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Min, QuerySet
 from django.utils import timezone
 
+from ftp_deploy.deploys import tallies
 from ftp_deploy.deploys.append import append, commit_as_json
 from ftp_deploy.deploys.wakeup import wake_on_commit
 from ftp_deploy.exceptions import ConfigurationError
@@ -274,9 +275,9 @@ def cancel(deploy: Deploy, user: User = None) -> None:
 
 def _cancel(deploy: Deploy, user: User) -> None:
     deploy = deploy.run if deploy.run and deploy.state == Deploy.State.RUNNING else deploy
-    waiting = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.QUEUED).update(
-        state=Deploy.State.CANCELLED, finished_at=timezone.now(), error=_cancelled_by(user)
-    )
+    queued = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.QUEUED)
+    tallies.count(deploy.service_id, queued, Deploy.State.CANCELLED)
+    waiting = queued.update(state=Deploy.State.CANCELLED, finished_at=timezone.now(), error=_cancelled_by(user))
     if waiting:
         return
     running = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.RUNNING).exclude(

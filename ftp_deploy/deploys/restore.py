@@ -11,6 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from ftp_deploy.deploys import tallies
 from ftp_deploy.deploys.fetch import fetch_service
 from ftp_deploy.deploys.planning import plan_service
 from ftp_deploy.deploys.queue import User, add, add_in_turn, commit_since, lock
@@ -87,7 +88,9 @@ def skip(deploy: Deploy, user: User = None) -> None:
     """
     with transaction.atomic():
         lock(deploy.service_id)
-        skipped = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.FAILED).update(
+        failed = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.FAILED)
+        tallies.move(deploy.service_id, failed, Deploy.State.FAILED, Deploy.State.SKIPPED)
+        skipped = failed.update(
             state=Deploy.State.SKIPPED, requested_by=user or deploy.requested_by, finished_at=timezone.now()
         )
         if not skipped:

@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from ftp_deploy.deploys.tallies import recount
 from ftp_deploy.management.old_payloads import read_payload
 from ftp_deploy.management.old_tables import OldTables, Row
 from ftp_deploy.models import Address, Deploy, Notification, Service
@@ -151,6 +152,8 @@ def _logs(tables: OldTables, services: Mapping[Any, Service], report: Report) ->
         if service is not None:
             outdated = row["id"] < last_success.get(row.get("service_id"), 0)
             report.count("deploys", _deploy(row, service, outdated))
+    for service in services.values():
+        recount(service.pk)
 
 
 def _deploy(row: Row, service: Service, outdated: bool) -> bool:

@@ -6,6 +6,7 @@ from ftp_deploy.models.deploy import Change, Deploy, LogLine
 from ftp_deploy.models.message import Message
 from ftp_deploy.models.notification import Address, Notification
 from ftp_deploy.models.service import Service, ServiceManifest
+from ftp_deploy.models.tally import Tally
 
 __all__ = [
     "Account",
@@ -20,4 +21,5 @@ __all__ = [
     "Notification",
     "Service",
     "ServiceManifest",
+    "Tally",
 ]

@@ -1,13 +1,12 @@
 """The services as the dashboard lists them: failing ones first, then by last activity, with their counters."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 
-from ftp_deploy.models import Deploy, Service
+from ftp_deploy.models import Deploy, Service, Tally
 from ftp_deploy.server.progress import Progress, current_deploys, progress_of
 
 STATES = ("failing", "running", "ok", "unchecked", "disabled")
@@ -26,6 +25,14 @@ LIST_FIELDS = (
 )
 
 
+class Counts(NamedTuple):
+    """How many deploys of a service went live (at once or by a restore), failed and wait, and were skipped."""
+
+    succeeded: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
 @dataclass(slots=True)
 class Row:
     """One service in the list."""
@@ -33,27 +40,12 @@ class Row:
     service: Service
     last: Deploy | None = None
     progress: Progress | None = None
-    counts: dict[str, int] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
 
     @property
     def failing(self) -> bool:
         """Whether a failed deploy waits to be restored, or the last check found something."""
-        return bool(self.counts.get(Deploy.State.FAILED)) or self.service.status == Service.Status.FAILING
-
-    @property
-    def succeeded(self) -> int:
-        """How many deploys went live, at once or by a restore."""
-        return self.counts.get(Deploy.State.SUCCEEDED, 0) + self.counts.get(Deploy.State.RESTORED, 0)
-
-    @property
-    def failed(self) -> int:
-        """How many deploys failed and still wait."""
-        return self.counts.get(Deploy.State.FAILED, 0)
-
-    @property
-    def skipped(self) -> int:
-        """How many failed deploys were skipped."""
-        return self.counts.get(Deploy.State.SKIPPED, 0)
+        return bool(self.counts.failed) or self.service.status == Service.Status.FAILING
 
 
 def ordered(services: QuerySet[Service]) -> QuerySet[Service]:
@@ -98,17 +90,16 @@ def narrowed(services: QuerySet[Service], text: str = "", state: str = "", provi
     return services.filter(conditions[state]) if state in conditions else services
 
 
-def counts_of(services: Iterable[int]) -> dict[int, dict[str, int]]:
-    """Return, for each service, how many deploys are in each state."""
-    counts: dict[int, dict[str, int]] = defaultdict(dict)
-    found = (
-        Deploy.objects.filter(service__in=list(services))
-        .order_by()
-        .values_list("service", "state")
-        .annotate(number=Count("pk"))
-    )
-    for service, state, number in found:
-        counts[service][state] = number
+def counts_of(services: Iterable[int]) -> dict[int, Counts]:
+    """Return the counters of each service: from the tallies, and from the rows that failed and wait."""
+    ids = list(services)
+    waiting = Deploy.objects.failed().filter(service__in=ids).order_by().values_list("service")
+    failed = dict(waiting.annotate(number=Count("pk")))
+    counts = {pk: Counts(failed=failed.get(pk, 0)) for pk in ids}
+    weeks = Tally.objects.filter(service__in=ids, span=Tally.Span.WEEK).order_by().values_list("service")
+    for pk, succeeded, broken, skipped in weeks.annotate(Sum("succeeded"), Sum("failed"), Sum("skipped")):
+        restored = max(broken - counts[pk].failed, 0)
+        counts[pk] = Counts(succeeded + restored, counts[pk].failed, skipped)
     return counts
 
 

@@ -13,7 +13,7 @@ from tests.servers.project import ROOT, Project
 
 pytestmark = pytest.mark.integration
 
-CONTRACT = ("test_append.py", "test_lease.py", "test_queue.py", "test_runner.py")
+CONTRACT = ("test_append.py", "test_lease.py", "test_queue.py", "test_runner.py", "test_tallies.py")
 """Tests of this folder that have to pass on every database."""
 
 

@@ -25,12 +25,20 @@ from ftp_deploy.models import Change, Deploy, LeaseEvent, Service, ServiceManife
 from ftp_deploy.providers.base import Commit, PushEvent
 from ftp_deploy.repository.base import GitSource
 from ftp_deploy.transports.memory import Store, store
+from tests.deploys.test_tallies import assert_sums_equal_rows
 from tests.deploys.trees import Files, snapshot
 from tests.servers.lfs import LFSServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 State = Deploy.State
+
+
+@pytest.fixture(autouse=True)
+def sums_equal_rows(db) -> Iterator[None]:
+    """After each run of this module the tallies say what the rows say."""
+    yield
+    assert_sums_equal_rows()
 
 
 class Forge:

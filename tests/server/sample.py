@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 
 from ftp_deploy.deploys.manifest import Entry, Manifest
+from ftp_deploy.deploys.tallies import recount
 from ftp_deploy.models import (
     Account,
     Address,
@@ -154,6 +155,10 @@ def checks(failed: str = "") -> list[dict[str, str]]:
     ]
 
 
+def manifest() -> Manifest:
+    return Manifest({f"page-{n}.html": Entry("0" * 40, 0o100644, 900 + n) for n in range(1251)})
+
+
 def fill(days: int = 30) -> list[Service]:
     """Fill the database; the same on every run.
 
@@ -195,9 +200,8 @@ def fill(days: int = 30) -> list[Service]:
             for _ in range(generator.choice([0, 0, 1, 1, 2]) + (number == 0)):
                 at = now - timedelta(days=day) + timedelta(hours=generator.gauss(0, 3))
                 history.append((min(at, now - timedelta(hours=9)), number))
-        manifest = Manifest({f"page-{n}.html": Entry("0" * 40, 0o100644, 900 + n) for n in range(1251)})
         stored = ServiceManifest(service=service, commit=f"{generator.getrandbits(160):040x}")
-        stored.manifest = manifest
+        stored.manifest = manifest()
         stored.save()
     past = []
     for at, number in sorted(history):
@@ -251,6 +255,8 @@ def fill(days: int = 30) -> list[Service]:
             user_name="mira", action=action, service=service, subject=str(service), address="192.0.2.14"
         )
         AuditEntry.objects.filter(pk=entry.pk).update(at=now - timedelta(minutes=minutes))
+    for service in services:
+        recount(service.pk)
     return services
 
 

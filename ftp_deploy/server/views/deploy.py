@@ -21,8 +21,8 @@ from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.live import Live
 
 LINES_AT_ONCE = 2000
-FIRST_LINES = 500
-FILES_PER_PAGE = 100
+FIRST_LINES = 200
+FILES_PER_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Max
 from django.shortcuts import get_object_or_404
 from django.views.generic import TemplateView
 
@@ -13,7 +12,7 @@ from ftp_deploy.access import services_for
 from ftp_deploy.deploys.restore import restorable
 from ftp_deploy.models import Deploy, Service, ServiceManifest
 from ftp_deploy.server import live
-from ftp_deploy.server.overview import Row, counts_of
+from ftp_deploy.server.overview import Counts, Row, counts_of
 from ftp_deploy.server.progress import current_deploys, progress_of
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.live import Live
@@ -85,15 +84,11 @@ def hook_state(service: Service) -> str:
     return ""
 
 
-def fingerprint(service: Service) -> str:
+def fingerprint(service: Service, counts: Counts) -> str:
     """Return the version of what the page shows, progress left out."""
-    newest = Deploy.objects.filter(service=service).aggregate(newest=Max("pk"))["newest"]
-    states = list(
-        Deploy.objects.filter(service=service).order_by("-pk").values_list("pk", "state", "cancel_requested")[:RECENT]
-    )
-    return live.version(
-        newest, states, service.status, str(service.checked_at), service.enabled, counts_of([service.pk])
-    )
+    latest = Deploy.objects.filter(service=service).order_by("-pk")
+    states = list(latest.values_list("pk", "state", "cancel_requested")[:RECENT])
+    return live.version(states, service.status, str(service.checked_at), service.enabled, counts)
 
 
 class Manage(Page, TemplateView):
@@ -109,9 +104,10 @@ class Manage(Page, TemplateView):
         failed_rows = list(restorable(service).only(*LISTED)[:RESTORE_SHOWN])
         running = current_deploys([service.pk]).get(service.pk)
         bars, median = timings(service)
+        counts = counts_of([service.pk])[service.pk]
         return super().get_context_data(
             service=service,
-            row=Row(service, recent[0] if recent else None, counts=counts_of([service.pk])[service.pk]),
+            row=Row(service, recent[0] if recent else None, counts=counts),
             recent=recent,
             last=recent[0] if recent else None,
             failed=failed_rows,
@@ -122,7 +118,7 @@ class Manage(Page, TemplateView):
             bars=bars,
             median=median,
             manifest=ServiceManifest.objects.filter(service=service).defer("data").first(),
-            version=fingerprint(service),
+            version=fingerprint(service, counts),
             **kwargs,
         )
 
@@ -140,4 +136,4 @@ class ManageLive(Live):
         service = get_object_or_404(Service.objects.only("status", "checked_at", "enabled"), pk=pk)
         running = current_deploys([pk]).get(pk)
         progress = {pk: progress_of(*running).as_json()} if running else {}
-        return {"version": fingerprint(service), "progress": progress}, bool(running)
+        return {"version": fingerprint(service, counts_of([pk])[pk]), "progress": progress}, bool(running)

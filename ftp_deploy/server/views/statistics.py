@@ -1,16 +1,18 @@
 """Statistics: how often, how fast, how well."""
 
-from datetime import datetime, time, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.core.cache import cache
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from ftp_deploy.access import services_for
-from ftp_deploy.models import Deploy
+from ftp_deploy.deploys import tallies
+from ftp_deploy.models import Service
 from ftp_deploy.server import figures
 from ftp_deploy.server.live import version
 from ftp_deploy.server.views.base import Page
@@ -48,13 +50,15 @@ class Statistics(Page, TemplateView):
             **kwargs,
         )
 
-    def count(self, services: Any, service: Any, days: int) -> figures.Figures:
+    def count(self, services: QuerySet[Service], service: Service | None, days: int) -> figures.Figures:
         """Count the deploys of the last ``days`` days, today included."""
-        zone = timezone.get_current_timezone()
-        today = timezone.localdate()
-        since = timezone.make_aware(datetime.combine(today - timedelta(days=days - 1), time.min))
-        deploys = Deploy.objects.filter(service=service) if service else Deploy.objects.filter(service__in=services)
-        return figures.collect(deploys, since, timezone.now() + timedelta(seconds=1), zone)
+        today = tallies.day_of(timezone.now())
+        seen: Any = services
+        if service is not None:
+            seen = [service.pk]
+        elif self.request.user.is_superuser:
+            seen = None
+        return figures.collect(seen, today - timedelta(days=days - 1), today, timezone.get_current_timezone())
 
     def charts(self, found: figures.Figures) -> dict[str, Any]:
         """Return what the charts' script draws."""
