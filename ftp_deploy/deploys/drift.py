@@ -1,6 +1,8 @@
 """Drift: files on the server that somebody changed since we put them there."""
 
-from collections.abc import Iterable, Mapping
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ftp_deploy.deploys.journal import Journal
@@ -14,11 +16,15 @@ from ftp_deploy.transports.base import RemoteFile, Rename, Transport
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """How a server differs from its manifest."""
+    """How a server differs from its manifest. ``unknown`` are files that no deploy put there."""
 
     missing: tuple[str, ...] = ()
     different: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    expected: int = 0
+    """How many files the manifest holds."""
+    complete: bool = True
+    """Whether the whole server was listed; where it was not, nothing can be said to be missing."""
 
     @property
     def clean(self) -> bool:
@@ -26,21 +32,34 @@ class DriftReport:
         return not self.missing and not self.different
 
 
-def compare(expected: Mapping[str, int], listed: Iterable[RemoteFile]) -> DriftReport:
+def compare(expected: Mapping[str, int], listed: Iterable[RemoteFile], *, complete: bool = True) -> DriftReport:
     """Compare sizes in bytes by path with a server's listing."""
     found = {entry.path: entry.size for entry in listed if not entry.is_directory}
     return DriftReport(
-        missing=tuple(sorted(path for path in expected if path not in found)),
+        missing=tuple(sorted(path for path in expected if path not in found)) if complete else (),
         different=tuple(sorted(path for path, size in expected.items() if found.get(path, size) != size)),
         unknown=tuple(sorted(path for path in found if path not in expected)),
+        expected=len(expected),
+        complete=complete,
     )
 
 
-def verify(service: Service) -> DriftReport:
-    """List the server and compare it with the manifest. Raises ``TransportError`` and below."""
+def verify(service: Service, seconds: float = math.inf) -> DriftReport:
+    """List the server, ``seconds`` long at most, and compare it with the manifest. Raises ``TransportError``."""
     expected = {path: entry.size for path, entry in service.manifest.items()}
+    listed: list[RemoteFile] = []
     with service.transport() as transport:
-        return compare(expected, transport.walk())
+        complete = _list(transport.walk(), listed, time.monotonic() + seconds)
+    return compare(expected, listed, complete=complete)
+
+
+def _list(walk: Iterator[RemoteFile], listed: list[RemoteFile], ends: float) -> bool:
+    """Collect a listing; return False where time was up before its end."""
+    for entry in walk:
+        listed.append(entry)
+        if time.monotonic() > ends:
+            return False
+    return True
 
 
 def look(

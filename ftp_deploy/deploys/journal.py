@@ -4,6 +4,7 @@ A row names the temporary path at which its content lies. Whatever a dead run le
 rows: complete files are used again, the rest is removed.
 """
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -31,6 +32,10 @@ def temporary_path(path: str, deploy_id: int, epoch: int, token: str, number: in
     return f"{folder}{slash}.ftp-deploy-{deploy_id}-{epoch}-{token}-{number}.tmp"
 
 
+TEMPORARY_NAME = re.compile(r"\.ftp-deploy-\d+-\d+-[0-9a-f]+-\d+\.tmp")
+"""What ``temporary_path`` makes, as it appears in messages."""
+
+
 class Journal:
     """The changes of one run, in memory and in the database."""
 
@@ -40,6 +45,7 @@ class Journal:
         self.rows = list(rows)
         self._by_place = {row.temporary_path or row.path: row for row in self.rows}
         self._by_path = {row.path: row for row in self.rows}
+        self._by_temporary_name = {row.temporary_path.rpartition("/")[2]: row.path for row in self.puts}
         self._dirty: list[Change] = []
         self._applied: list[Change] = []
 
@@ -75,6 +81,20 @@ class Journal:
             deploy.changes.all().delete()
             Change.objects.bulk_create(rows, batch_size=BATCH)
         return cls(lease, deploy, rows)
+
+    def live_path(self, place: str) -> str:
+        """Return the path that a file has once it is live, for the path under which it is sent."""
+        row = self._by_place.get(place)
+        return row.path if row else place
+
+    def with_live_names(self, text: str) -> str:
+        """Return a sentence with the names that people know in place of the temporary ones."""
+
+        def known(match: re.Match[str]) -> str:
+            path = self._by_temporary_name.get(match[0])
+            return path.rpartition("/")[2] if path else match[0]
+
+        return TEMPORARY_NAME.sub(known, text)
 
     def to_upload(self) -> list[Change]:
         """Return the files that are not complete on the server yet."""

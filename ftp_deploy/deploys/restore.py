@@ -15,7 +15,7 @@ from ftp_deploy.deploys import tallies
 from ftp_deploy.deploys.fetch import fetch_service
 from ftp_deploy.deploys.planning import plan_service
 from ftp_deploy.deploys.queue import User, add, add_in_turn, commit_since, lock
-from ftp_deploy.deploys.skips import accept_changes
+from ftp_deploy.deploys.skips import accept_changes, foreseen
 from ftp_deploy.exceptions import CommitMissing, ConfigurationError
 from ftp_deploy.models import Change, Deploy, Service
 from ftp_deploy.models.deploy import DeployQuerySet
@@ -39,6 +39,11 @@ def restorable(service: Service) -> DeployQuerySet:
     """Select the failed deploys that a restore would put live, oldest first; skipped ones are left out."""
     failed: DeployQuerySet = Deploy.objects.filter(service=service).failed()
     return failed.exclude(kind=Deploy.Kind.ROLLBACK).in_order()
+
+
+def is_restorable(deploy: Deploy) -> bool:
+    """Whether a restore would put this deploy live: a failed roll back asked for an older commit."""
+    return deploy.state == Deploy.State.FAILED and deploy.kind != Deploy.Kind.ROLLBACK
 
 
 def preview_restore(service: Service) -> Preview:
@@ -130,7 +135,8 @@ def _preview(
     with fetch_service(service, commit) as snapshot:
         if exact and not snapshot.exact:
             raise CommitMissing(f"The forge does not give out commit {commit[:12]}.")
-        planned = plan_service(service, snapshot, full=full, deletes_confirmed=True)
+        manifest, unsettled, warnings = foreseen(service)
+        planned = plan_service(service, snapshot, full=full, deletes_confirmed=True, manifest=manifest)
     by_action: dict[str, list[str]] = {action: [] for action in Change.Action.values}
     for change in planned.plan.changes:
         by_action[change.action].append(change.path)
@@ -141,8 +147,8 @@ def _preview(
         added=tuple(by_action[Change.Action.ADD]),
         modified=tuple(by_action[Change.Action.MODIFY]),
         removed=tuple(by_action[Change.Action.DELETE]),
-        left_out=tuple(path for path in _skipped_paths(service) if path not in touched),
-        warnings=planned.plan.warnings,
+        left_out=tuple(path for path in sorted({*_skipped_paths(service), *unsettled}) if path not in touched),
+        warnings=(*planned.plan.warnings, *warnings),
     )
 
 

@@ -32,12 +32,41 @@ def settle_skips(recorder: Recorder, service: Service) -> None:
     """
     for deploy in _unsettled(service):
         try:
-            before = _tree(service, deploy.before) if deploy.before else Wanted({})
-            after = _tree(service, deploy.after)
+            _store(deploy, _would_have_done(service, deploy), service.manifest)
         except RepositoryError as error:
-            recorder.warn(f"Skipped deploy #{deploy.pk} cannot be left out: {error.message}")
+            recorder.warn(_not_left_out(deploy, error))
+
+
+def foreseen(service: Service) -> tuple[Manifest, list[str], list[str]]:
+    """Return what ``settle_skips`` would make of the manifest, the files it would leave out, and its warnings.
+
+    Nothing is stored: this is for previews.
+    """
+    manifest, left_out, warnings = service.manifest, list[str](), list[str]()
+    for deploy in _unsettled(service):
+        try:
+            differences = _would_have_done(service, deploy)
+        except RepositoryError as error:
+            warnings.append(_not_left_out(deploy, error))
             continue
-        _store(deploy, _differences(before, after), service.manifest)
+        entries = {each.path: _entry(each, manifest) for each in differences if each.action != Change.Action.DELETE}
+        removed = {each.path for each in differences if each.action == Change.Action.DELETE}
+        manifest = Manifest(manifest).fold(entries, removed)
+        left_out += [each.path for each in differences]
+    return manifest, left_out, warnings
+
+
+def _not_left_out(deploy: Deploy, error: RepositoryError) -> str:
+    return f"Skipped deploy #{deploy.pk} cannot be left out: {error.message}"
+
+
+def _would_have_done(service: Service, deploy: Deploy) -> list[Difference]:
+    before = _tree(service, deploy.before) if deploy.before else Wanted({})
+    return _differences(before, _tree(service, deploy.after))
+
+
+def _entry(each: Difference, manifest: Manifest) -> Entry:
+    return Entry(each.blob_id, each.mode, manifest[each.path].size if each.path in manifest else 0)
 
 
 def _unsettled(service: Service) -> list[Deploy]:

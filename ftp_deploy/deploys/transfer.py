@@ -14,7 +14,7 @@ from ftp_deploy.deploys.planning import Planned, plan_service
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.server import Server
 from ftp_deploy.deploys.skips import settle_skips
-from ftp_deploy.exceptions import LeaseLost
+from ftp_deploy.exceptions import LeaseLost, TransportError
 from ftp_deploy.models import Change, Deploy, Service
 from ftp_deploy.repository.snapshot import Snapshot
 from ftp_deploy.transports.base import Rename, Transport, Upload
@@ -102,6 +102,9 @@ class _Transfer:
         except LeaseLost:
             self._remove_own_unfinished()
             raise
+        except TransportError as error:
+            error.args = (self.journal.with_live_names(error.message), *error.args[1:])
+            raise
         finally:
             self._record()
 
@@ -127,9 +130,9 @@ class _Transfer:
         uploads = [self._as_upload(row) for row in self.journal.to_upload()]
         for progress in self.transport.upload(uploads, self.recorder.lease.stopping):
             done = self.journal.uploaded(progress.done)
-            self.recorder.advance(done, progress.bytes_sent, progress.current)
+            self.recorder.advance(done, progress.bytes_sent, self.journal.live_path(progress.current))
             if progress.message:
-                self.recorder.log(progress.message)
+                self.recorder.log(self.journal.with_live_names(progress.message))
             if not self.service.atomic:
                 self.journal.applied(progress.done)
             if self.recorder.flush_if_due():

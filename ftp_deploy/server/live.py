@@ -14,7 +14,7 @@ TRUSTED = 10
 """Seconds for which a person who was let in is not looked up again."""
 KEPT = 1
 """Seconds for which one answer serves everybody who watches the same thing."""
-IDLE = 15
+IDLE = 5
 """Seconds between two questions while nothing does."""
 
 

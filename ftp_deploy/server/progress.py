@@ -8,7 +8,8 @@ from django.db.models import Count
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from ftp_deploy.models import Deploy
+from ftp_deploy.conf import conf
+from ftp_deploy.models import Deploy, Heartbeat
 
 START = {
     Deploy.Phase.RECEIVED: 0,
@@ -95,6 +96,18 @@ def progress_of(deploy: Deploy, waiting: int = 0) -> Progress:
     )
 
 
+PATIENCE = 15
+"""Seconds that a deploy may wait before anybody is told that no worker has been seen."""
+
+
+def lacks_worker(deploy: Deploy) -> bool:
+    """Whether a deploy waits for some time and no worker did its periodic work lately."""
+    if deploy.state != Deploy.State.QUEUED or (timezone.now() - deploy.created_at).total_seconds() < PATIENCE:
+        return False
+    beat = Heartbeat.objects.filter(name="sweep").values_list("at", flat=True).first()
+    return beat is None or (timezone.now() - beat).total_seconds() > max(60.0, 4 * conf.SWEEP_SECONDS)
+
+
 SHOWN = (
     "service_id",
     "state",
@@ -106,6 +119,8 @@ SHOWN = (
     "current_file",
     "steps",
     "cancel_requested",
+    "created_at",
+    "attempts",
     "next_attempt_at",
 )
 

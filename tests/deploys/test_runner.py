@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from ftp_deploy.deploys import contents, fetch, lease, queue, restore, runner, skips
+from ftp_deploy.deploys import contents, fetch, journal, lease, queue, recorder, restore, runner, skips
 from ftp_deploy.exceptions import (
     ConnectionFailed,
     LoginRefused,
@@ -453,9 +453,28 @@ def test_a_skipped_deploy_that_never_had_a_plan_is_left_out_as_well(service, for
     assert not reload(skipped).changes.exists()
     restore.skip(reload(skipped))
     forge.push({"index.html": b"bad", "css/site.css": b"new", "added": b"a", "empty": b""})
+    foreseen = restore.preview(service, forge.head)
+    assert foreseen.left_out == ("added", "index.html", "old/page.html")
+    assert (foreseen.added, foreseen.modified, foreseen.removed) == ((), ("css/site.css",), ())
+    assert not reload(skipped).changes.exists()
     run(service)
     assert live(server) == {**SITE, "css/site.css": b"new"}
     assert set(service.manifest) == {"index.html", "css/site.css", "added", "empty"}
+
+
+def test_people_read_the_live_name_of_a_file_never_the_temporary_one(service, forge, server, monkeypatch) -> None:
+    told = []
+    monkeypatch.setattr(recorder.Recorder, "advance", lambda _self, _files, _sent, current: told.append(current))
+    monkeypatch.setattr(journal.secrets, "token_hex", lambda _bytes: "0a1b")
+    forge.push(SITE)
+    run(service)
+    assert {"index.html", "css/site.css"} <= set(told) <= {*SITE, ""}
+    deploy = forge.push({**SITE, "css/site.css": b"new"})
+    epoch = Service.objects.get().lease_epoch + 1
+    place = f"css/.ftp-deploy-{deploy.pk}-{epoch}-0a1b-0.tmp"
+    server.fail("upload", "", PermissionRefused(f"{place}: 553 /www/{place}: not here. .ftp-deploy-9-9-ff-9.tmp"), 1)
+    run(service)
+    assert reload(deploy).error == "css/site.css: 553 /www/css/site.css: not here. .ftp-deploy-9-9-ff-9.tmp"
 
 
 def test_a_roll_back_puts_an_earlier_commit_live(service, forge, server) -> None:

@@ -34,8 +34,13 @@ class Console:
 
     def __init__(self, page) -> None:
         self.said: list[str] = []
-        page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
+        page.on("console", self.hear)
         page.on("pageerror", lambda error: self.said.append(str(error)))
+
+    def hear(self, message) -> None:
+        """Keep what the browser calls an error, with the address that it is about."""
+        if message.type == "error":
+            self.said.append(f"{message.text} {message.location.get('url', '')}")
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def open_page(browser, live_server, transactional_db):
     contexts, consoles = [], []
 
     def start(theme: str = "light", *, script: bool = True, width: int = 1280, zone: str = "Europe/Warsaw"):
-        user = get_user_model().objects.filter(username="mira").first() or sample.add_admin()
+        user = get_user_model().objects.filter(username="operator").first() or sample.add_admin()
         client = Client()
         client.force_login(user)
         context = browser.new_context(

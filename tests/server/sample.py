@@ -25,12 +25,12 @@ SITES = [
     ("northwind-shop", "github", "sftp", "shell.northwind.example", "/var/www/shop"),
     ("city-museum", "gitlab", "ftps", "museum.example", "/www"),
     ("festival-2026", "bitbucket", "ftp", "web12.hoster.example", "/htdocs/festival"),
-    ("law-office-reiter", "github", "ftps", "reiter.example", "/httpdocs"),
+    ("law-office", "github", "ftps", "law-office.example", "/httpdocs"),
     ("choir-website", "gitea", "sftp", "choir.example", "/srv/www"),
     ("landing-pages", "github", "ftps", "ftp.campaigns.example", "/pages"),
     ("documentation", "git", "sftp", "docs.example", "/srv/docs"),
 ]
-PEOPLE = ["mira", "tomasz", "lena", "aron"]
+PEOPLE = ["operator", "designer", "editor", "developer"]
 MESSAGES = [
     "Fix opening hours on the contact page",
     "Compress the hero image",
@@ -171,7 +171,7 @@ def fill(days: int = 30) -> list[Service]:
     team = Notification.objects.create(name="Studio team", deploy_user_fail=True, deploy_user_success=True)
     Notification.objects.create(name="Client and studio", commit_user_fail=True)
     Address.objects.create(notification=team, email="ops@studio.example", on_success=False)
-    Address.objects.create(notification=team, email="mira@studio.example")
+    Address.objects.create(notification=team, email="operator@studio.example")
     services: list[Service] = []
     history: list[tuple[datetime, int]] = []
     for number, (name, provider, protocol, host, path) in enumerate(SITES):
@@ -252,7 +252,7 @@ def fill(days: int = 30) -> list[Service]:
         (400, "edit service", services[4]),
     ):
         entry = AuditEntry.objects.create(
-            user_name="mira", action=action, service=service, subject=str(service), address="192.0.2.14"
+            user_name="operator", action=action, service=service, subject=str(service), address="192.0.2.14"
         )
         AuditEntry.objects.filter(pk=entry.pk).update(at=now - timedelta(minutes=minutes))
     for service in services:
@@ -260,5 +260,5 @@ def fill(days: int = 30) -> list[Service]:
     return services
 
 
-def add_admin(name: str = "mira", password: str = "sample"):
-    return get_user_model().objects.create_superuser(name, f"{name}@studio.example", password, first_name="Mira")
+def add_admin(name: str = "operator", password: str = "sample"):
+    return get_user_model().objects.create_superuser(name, f"{name}@studio.example", password, first_name="Operator")

@@ -45,7 +45,7 @@ def pages() -> dict[str, tuple[str, str]]:
 
     from ftp_deploy.models import Deploy, Notification, Service
 
-    failing = Service.objects.get(repository_name="law-office-reiter").pk
+    failing = Service.objects.get(repository_name="law-office").pk
     busy = Service.objects.get(repository_name="northwind-shop").pk
     good = Service.objects.get(repository_name="harbour-bakery").pk
     running = Deploy.objects.get(state="running").pk
@@ -88,7 +88,7 @@ def log_in(page, site: str) -> None:
     from django.urls import reverse
 
     page.goto(site + reverse("ftpdeploy_login"))
-    page.fill("#id_username", "mira")
+    page.fill("#id_username", "operator")
     page.fill("#id_password", "sample")
     page.click("button[type=submit]")
 

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.django_db(t
 
 
 def addresses() -> list[str]:
-    failing = Service.objects.get(repository_name="law-office-reiter").pk
+    failing = Service.objects.get(repository_name="law-office").pk
     broken = Service.objects.get(repository_name="festival-2026").pk
     busy = Service.objects.get(repository_name="northwind-shop").pk
     new = Service.objects.get(repository_name="documentation").pk
@@ -74,7 +74,7 @@ def test_the_login_and_a_refused_login(browser, live_server, theme):
     page = context.new_page()
     page.goto(reverse("ftpdeploy_login"))
     assert violations(page) == []
-    page.fill("#id_username", "mira")
+    page.fill("#id_username", "operator")
     page.fill("#id_password", "wrong")
     page.click("button[type=submit]")
     assert violations(page) == []
@@ -98,3 +98,32 @@ def test_states_that_come_by_clicking(open_page, services, theme):
     page.click("main button[type=submit]")
     page.wait_for_selector(".is-invalid")
     assert violations(page) == []
+
+
+RING = """() => { const e = document.activeElement; if (!e || e === document.body) return ['', true];
+  const box = e.closest('.ts-control') || e, style = getComputedStyle(box);
+  const drawn = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1.5;
+  const shadow = style.boxShadow !== 'none' && !style.boxShadow.startsWith('rgba(0, 0, 0, 0)');
+  return [e.outerHTML.slice(0, 120), drawn || shadow]; }"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_focus_is_seen_on_everything_that_takes_it(open_page, services, theme):
+    page = open_page(theme)
+    failed = Deploy.objects.failed().latest("pk").pk
+    for address in (
+        reverse("ftpdeploy_dashboard"),
+        reverse("ftpdeploy_log"),
+        reverse("ftpdeploy_service_manage", args=[services[4].pk]),
+        reverse("ftpdeploy_service_edit", args=[services[0].pk]),
+        reverse("ftpdeploy_deploy_detail", args=[failed]),
+        reverse("ftpdeploy_notification_edit", args=[Notification.objects.first().pk]),
+    ):
+        page.goto(address)
+        unseen = set()
+        for _ in range(70):
+            page.keyboard.press("Tab")
+            element, seen = page.evaluate(RING)
+            if not seen:
+                unseen.add(element)
+        assert unseen == set(), address

@@ -1,13 +1,15 @@
 """Pages that live: they follow a deploy without a reload and never take focus, selection or scrolling away."""
 
 import re
+import time
 from datetime import timedelta
 
 import pytest
+from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
 
-from ftp_deploy.models import Deploy, LogLine
+from ftp_deploy.models import Deploy, LogLine, Service
 from tests.server import sample
 from tests.server.browser import until
 
@@ -57,13 +59,13 @@ def test_a_selection_stays_until_it_is_given_up(open_page, running):
         " getSelection().removeAllRanges(); getSelection().addRange(r); }"
     )
     before = page.evaluate("getSelection().toString()")
-    with page.expect_response(re.compile("/live/")):
-        Deploy.objects.filter(pk=running.pk).update(state="succeeded", finished_at=timezone.now())
-    page.wait_for_timeout(2500)
+    Deploy.objects.filter(pk=running.pk).update(state="succeeded", finished_at=timezone.now())
+    page.wait_for_selector(".run-panel", state="detached", timeout=SOON)  # the other parts are new
     assert before
     assert page.evaluate("getSelection().toString()") == before
+    assert "running" in page.locator(f"#deploy-{running.pk}").inner_text()
     page.evaluate("getSelection().removeAllRanges()")
-    page.wait_for_selector(".run-panel", state="detached", timeout=SOON)
+    page.wait_for_selector(f"#deploy-{running.pk} .state-good", timeout=SOON)
 
 
 def test_the_log_follows_pauses_and_stands_fifty_thousand_lines(open_page, running):
@@ -111,10 +113,100 @@ def test_a_dropped_network_is_said_and_survived(open_page, running):
     open_page.consoles[-1].said.clear()  # the browser itself reports each aborted request
 
 
+HIDE = """hidden => { Object.defineProperty(document, 'hidden', { configurable: true, get: () => hidden });
+  Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => hidden ? 'hidden' : 'visible' });
+  document.dispatchEvent(new Event('visibilitychange')); }"""
+
+
+def test_a_hidden_tab_asks_nothing_and_catches_up_when_it_is_seen(open_page, running):
+    page = open_page()
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/live/" in request.url else None)
+    with page.expect_response(re.compile("/live/")):
+        page.goto(reverse("ftpdeploy_service_manage", args=[running.service_id]))
+    page.wait_for_load_state("networkidle")
+    page.evaluate(HIDE, True)
+    asked.clear()
+    Deploy.objects.filter(pk=running.pk).update(state="succeeded", phase="finishing", finished_at=timezone.now())
+    page.wait_for_timeout(5000)  # more than twice the pause between two questions
+    assert asked == []
+    assert page.locator(".run-panel").count() == 1
+    page.evaluate(HIDE, False)
+    page.wait_for_selector(".run-panel", state="detached", timeout=SOON)
+    assert asked
+
+
+def test_nothing_is_sent_again_while_nothing_changes(open_page, running):
+    page = open_page()
+    statuses = []
+    page.on("response", lambda answer: statuses.append(answer.status) if "/live/" in answer.url else None)
+    page.goto(reverse("ftpdeploy_service_manage", args=[running.service_id]))
+    Deploy.objects.update(steps={})  # no time left to count down
+    ends = time.monotonic() + 60
+    while statuses[-2:] != [304, 304]:
+        assert time.monotonic() < ends, statuses
+        page.wait_for_timeout(200)
+
+
+def test_focus_open_details_and_scrolling_stay_through_an_update(open_page, services):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[services[4].pk]))
+    page.locator("#recent details summary").nth(3).click()
+    page.locator("#recent a").nth(7).focus()
+    page.evaluate("scrollTo(0, 400)")
+    focused = page.evaluate("document.activeElement.href")
+    newest = Deploy.objects.create(
+        service=services[4], state="failed", error="550 no", position=9e9, user_name="editor"
+    )
+    page.wait_for_selector(f"#failed-{newest.pk}", timeout=SOON)
+    page.wait_for_selector(f"#deploy-{newest.pk}", timeout=SOON)
+    assert page.evaluate("document.activeElement.href") == focused
+    assert page.locator("#recent details[open]").count() == 1
+    assert page.evaluate("scrollY") >= 400
+
+
+def test_a_login_that_ended_and_a_service_that_is_gone_are_said(open_page, services):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[services[0].pk]))
+    Service.objects.filter(pk=services[0].pk).delete()
+    cache.clear()
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    page.wait_for_selector("[data-gone]:visible", timeout=SOON)
+    page.goto(reverse("ftpdeploy_service_manage", args=[services[1].pk]))
+    page.context.clear_cookies()
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    page.click("[data-ended]:visible a")
+    page.fill("#id_username", "operator")
+    page.fill("#id_password", "sample")
+    page.click("button[type=submit]")
+    page.wait_for_selector(".run-panel", timeout=SOON)
+    open_page.consoles[-1].said.clear()  # the browser itself reports the 404
+
+
+def test_restore_and_skip_are_locked_while_a_deploy_waits(open_page, services):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[services[4].pk]))
+    page.wait_for_selector("#restore header a:has-text('Restore deploys')")
+    waiting = Deploy.objects.create(service=services[4], state="queued", position=9e9)
+    page.wait_for_selector("#restore .locked", timeout=SOON)
+    assert page.locator("#restore a:has-text('Restore deploys')").count() == 0
+    assert page.locator("#restore a:has-text('Skip')").count() == 0
+    assert "Waiting for a worker" in page.locator("#run-panel").inner_text()
+    Deploy.objects.filter(pk=waiting.pk).update(created_at=timezone.now() - timedelta(minutes=1))
+    page.wait_for_selector("#run-panel .warn-note", timeout=SOON)
+    assert "No worker has been seen lately" in page.locator("#run-panel").inner_text()
+    page.click("#run-panel button:has-text('Cancel')")
+    page.wait_for_selector("#restore header a:has-text('Restore deploys')", timeout=SOON)
+    waiting.refresh_from_db()
+    assert waiting.state == "cancelled"
+
+
 def test_the_dialog_asks_before_a_restore_and_escape_leaves_it(open_page, services, monkeypatch):
     from ftp_deploy.deploys.restore import Preview
 
-    preview = Preview("a" * 40, ({"id": "b" * 40, "message": "Fix", "author_name": "Mira", "url": ""},), ("new.html",))
+    preview = Preview(
+        "a" * 40, ({"id": "b" * 40, "message": "Fix", "author_name": "Operator", "url": ""},), ("new.html",)
+    )
     monkeypatch.setattr("ftp_deploy.deploys.restore.preview_restore", lambda _service: preview)
     monkeypatch.setattr("ftp_deploy.deploys.wakeup.publisher.send", lambda name, *ids, **_: True)
     page = open_page()
@@ -164,6 +256,55 @@ def test_without_scripts_one_reads_adds_edits_deploys_and_restores(open_page, se
     page.fill("#id_branch", "live")
     page.click("main form button[type=submit]")
     assert "live" in page.locator(".page-head .branch").inner_text()
+
+
+def test_back_leads_to_the_whole_page_with_its_filter(open_page, services):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_dashboard"))
+    page.fill("#filter-text", "harbour")
+    until(page, "document.querySelectorAll('.service-row').length === 1")
+    page.click(".service-row a:has-text('Manage')")
+    page.wait_for_selector("h1:has-text('harbour-bakery')")
+    page.go_back()
+    page.wait_for_selector("header.topbar")
+    until(page, "document.querySelectorAll('.service-row').length === 1")
+    assert page.input_value("#filter-text") == "harbour"
+    page.go_back()
+    until(page, "document.querySelectorAll('.service-row').length > 1")
+    page.goto(reverse("ftpdeploy_log"))
+    page.fill("#filter-text", "harbour")
+    page.wait_for_url(re.compile("text=harbour"))
+    assert "text=harbour" in (page.locator("#csv-link").get_attribute("href") or "")
+
+
+def test_the_search_in_the_files_stays_through_an_update(open_page, running):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_deploy_detail", args=[running.pk]))
+    page.fill("#file-text", "css")
+    until(page, "document.querySelectorAll('#files tbody tr').length === 1")
+    page.locator("h1").click()
+    Deploy.objects.filter(pk=running.pk).update(state="succeeded", phase="finishing", finished_at=timezone.now())
+    page.wait_for_selector("#deploy-state .state-good", timeout=SOON)
+    assert page.locator("#files tbody tr").count() == 1
+    assert page.input_value("#file-text") == "css"
+
+
+def test_the_focus_returns_where_it_was_after_a_part_was_replaced(open_page, services, monkeypatch):
+    monkeypatch.setattr("ftp_deploy.server.views.actions.validate", lambda _service: None)
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[services[0].pk]))
+    page.focus("#check-status")
+    with page.expect_response(re.compile("/check/")):
+        page.keyboard.press("Enter")
+    until(page, "document.activeElement.id === 'check-status'")
+    page.focus("#notification-action")
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.id === 'notification-choice'")
+    page.select_option("#notification-choice", label="Studio team")
+    page.focus("#notification-action")
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.matches('a#notification-action')")
+    assert "Studio team" in page.locator("#notification").inner_text()
 
 
 def test_the_keyboard_reaches_everything_in_order(open_page, services):

@@ -29,13 +29,13 @@ def services():
 
 
 @pytest.fixture
-def mira(client):
+def operator(client):
     client.force_login(sample.add_admin())
     return client
 
 
 def pages() -> dict[str, list]:
-    service = Service.objects.get(repository_name="law-office-reiter")
+    service = Service.objects.get(repository_name="law-office")
     running = Deploy.objects.get(state="running")
     failed = Deploy.objects.failed().first()
     notification = Notification.objects.first()
@@ -60,11 +60,11 @@ def readable() -> list[str]:
     return [p.name for p in urls.urlpatterns if p.name.split("_")[-1] not in asking and "source" not in p.name]
 
 
-def test_every_page_answers_within_few_queries(mira, services, django_assert_max_num_queries):
+def test_every_page_answers_within_few_queries(operator, services, django_assert_max_num_queries):
     for name in readable():
         url = reverse(name, args=pages()[name])
         with django_assert_max_num_queries(QUERIES, info=name):
-            response = mira.get(url)
+            response = operator.get(url)
         assert response.status_code == 200, name
         assert response.headers["Content-Security-Policy"].startswith("default-src 'self'")
         if not response.streaming:
@@ -109,16 +109,16 @@ def test_a_viewer_sees_but_cannot_act(client, services):
     assert Deploy.objects.count() == before
 
 
-def test_actions_refuse_get(mira, services):
-    assert mira.get(reverse("ftpdeploy_service_deploy", args=[services[0].pk])).status_code == 405
-    assert mira.get(reverse("ftpdeploy_service_restore_now", args=[services[0].pk])).status_code == 405
+def test_actions_refuse_get(operator, services):
+    assert operator.get(reverse("ftpdeploy_service_deploy", args=[services[0].pk])).status_code == 405
+    assert operator.get(reverse("ftpdeploy_service_restore_now", args=[services[0].pk])).status_code == 405
 
 
-def test_failing_services_come_first_then_the_last_active(mira, services):
-    page = mira.get(reverse("ftpdeploy_dashboard")).content.decode()
+def test_failing_services_come_first_then_the_last_active(operator, services):
+    page = operator.get(reverse("ftpdeploy_dashboard")).content.decode()
     order = re.findall(r'id="service-(\d+)"', page)
     names = [Service.objects.get(pk=pk).repository_name for pk in order]
-    assert set(names[:2]) == {"law-office-reiter", "festival-2026"}
+    assert set(names[:2]) == {"law-office", "festival-2026"}
     assert names[2] == "northwind-shop"
     assert names[-1] == "documentation"
 
@@ -128,31 +128,31 @@ def test_failing_services_come_first_then_the_last_active(mira, services):
     [
         ("text=harbour", {"harbour-bakery"}),
         ("text=museum+production", set()),
-        ("state=failing", {"law-office-reiter", "festival-2026"}),
+        ("state=failing", {"law-office", "festival-2026"}),
         ("state=running", {"northwind-shop"}),
         ("state=unchecked", {"documentation"}),
         ("provider=gitea", {"choir-website"}),
     ],
 )
-def test_the_dashboard_is_filtered(mira, services, query, names):
-    page = mira.get(reverse("ftpdeploy_dashboard") + "?" + query).content.decode()
+def test_the_dashboard_is_filtered(operator, services, query, names):
+    page = operator.get(reverse("ftpdeploy_dashboard") + "?" + query).content.decode()
     found = {Service.objects.get(pk=pk).repository_name for pk in re.findall(r'id="service-(\d+)"', page)}
     assert found == names
 
 
-def test_a_newcomer_is_led_to_the_first_deploy(mira):
-    page = mira.get(reverse("ftpdeploy_dashboard")).content.decode()
+def test_a_newcomer_is_led_to_the_first_deploy(operator):
+    page = operator.get(reverse("ftpdeploy_dashboard")).content.decode()
     assert reverse("ftpdeploy_account_add") in page
     assert reverse("ftpdeploy_service_add") in page
     for name in ("log", "audit", "statistics", "notifications", "accounts"):
-        assert 'class="empty"' in mira.get(reverse(f"ftpdeploy_{name}")).content.decode()
+        assert 'class="empty"' in operator.get(reverse(f"ftpdeploy_{name}")).content.decode()
 
 
-def test_times_are_those_of_the_viewer(mira, services):
+def test_times_are_those_of_the_viewer(operator, services):
     deploy = Deploy.objects.filter(state="succeeded").first()
     Deploy.objects.filter(pk=deploy.pk).update(created_at="2026-01-15T23:30:00Z")
     url = reverse("ftpdeploy_deploy_detail", args=[deploy.pk])
-    mira.cookies["ftpdeploy_zone"] = "Asia/Tokyo"
-    assert "Jan. 16, 2026, 8:30 a.m. JST" in mira.get(url).content.decode()
-    mira.cookies["ftpdeploy_zone"] = "../../etc/passwd"
-    assert "Jan. 15, 2026, 11:30 p.m. UTC" in mira.get(url).content.decode()
+    operator.cookies["ftpdeploy_zone"] = "Asia/Tokyo"
+    assert "Jan. 16, 2026, 8:30 a.m. JST" in operator.get(url).content.decode()
+    operator.cookies["ftpdeploy_zone"] = "../../etc/passwd"
+    assert "Jan. 15, 2026, 11:30 p.m. UTC" in operator.get(url).content.decode()

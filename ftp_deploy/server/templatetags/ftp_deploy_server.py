@@ -76,9 +76,22 @@ def when(moment: datetime | None) -> SafeString:
     """Tell a time as people do, with the exact time on hover. A script keeps it fresh."""
     if moment is None:
         return mark_safe('<span class="text-body-secondary">–</span>')
+    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exactly(moment), ago(moment))
+
+
+@register.filter
+def clock(moment: datetime) -> SafeString:
+    """Tell the time of day, with the exact time on hover."""
+    shown = f"{timezone.localtime(moment):%H:%M:%S}"
+    return format_html(
+        '<time data-clock datetime="{}" title="{}">{}</time>', moment.isoformat(), exactly(moment), shown
+    )
+
+
+def exactly(moment: datetime) -> str:
+    """Tell date, time and zone in words."""
     local = timezone.localtime(moment)
-    exact = f"{date_format(local, 'DATETIME_FORMAT')} {local:%Z}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact, ago(moment))
+    return f"{date_format(local, 'DATETIME_FORMAT')} {local:%Z}"
 
 
 def ago(moment: datetime) -> str:

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse_lazy
 from django.utils import timezone
+from django.utils.cache import patch_vary_headers
 from django.utils.decorators import method_decorator
 from django.views.generic import View
 
@@ -27,12 +28,17 @@ def viewer_zone(request: HttpRequest) -> zoneinfo.ZoneInfo:
 
 
 def protect(response: HttpResponseBase) -> None:
-    """Add the security headers that the project has not set itself."""
+    """Add the security headers that the project has not set itself.
+
+    A page and the part of it that htmx asks for have one address: the browser must not show one for the other.
+    """
+    patch_vary_headers(response, ("HX-Request", "HX-Target"))
     for name, value in {
         "Content-Security-Policy": CONTENT_POLICY,
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Referrer-Policy": "same-origin",
+        "Cache-Control": "private, no-cache",
     }.items():
         response.headers.setdefault(name, value)
 

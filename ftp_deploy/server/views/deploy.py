@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.paginator import Paginator
+from django.db.models import Count, Q
 from django.http import HttpRequest, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -16,7 +17,7 @@ from django.views.generic import TemplateView
 from ftp_deploy.access import services_for
 from ftp_deploy.models import Deploy, LogLine
 from ftp_deploy.server import live
-from ftp_deploy.server.progress import progress_of
+from ftp_deploy.server.progress import lacks_worker, progress_of
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.live import Live
 
@@ -73,6 +74,7 @@ def steps_of(deploy: Deploy) -> list[Step]:
 def fingerprint(deploy: Deploy) -> str:
     """Return the version of what the page shows, progress and log left out."""
     return live.version(
+        () if deploy.is_final else (*places(deploy), lacks_worker(deploy)),
         deploy.state,
         deploy.phase,
         deploy.attempts,
@@ -80,6 +82,15 @@ def fingerprint(deploy: Deploy) -> str:
         str(deploy.finished_at),
         deploy.files_total,
     )
+
+
+def places(deploy: Deploy) -> tuple[int, int]:
+    """Return how many unfinished deploys of the service come before and after this one."""
+    others = Deploy.objects.unfinished().filter(service=deploy.service_id).exclude(pk=deploy.pk).order_by()
+    earlier = Q(position__lt=deploy.position) | Q(position=deploy.position, pk__lt=deploy.pk)
+    found = others.aggregate(ahead=Count("pk", filter=earlier), total=Count("pk"))
+    ahead = 0 if deploy.state == Deploy.State.RUNNING else found["ahead"]
+    return ahead, found["total"] - ahead
 
 
 def as_row(line: tuple[int, datetime, str, str]) -> list[Any]:
@@ -111,7 +122,7 @@ class DeployPage(Page, TemplateView):
             deploy=deploy,
             service=deploy.service,
             steps=steps_of(deploy),
-            progress=None if deploy.is_final else progress_of(deploy, self.waiting_behind(deploy)),
+            **self.progress(deploy),
             current=deploy,
             on_deploy_page=True,
             version=fingerprint(deploy),
@@ -123,9 +134,12 @@ class DeployPage(Page, TemplateView):
             **kwargs,
         )
 
-    def waiting_behind(self, deploy: Deploy) -> int:
-        """Return how many other deploys of the service wait."""
-        return Deploy.objects.unfinished().filter(service=deploy.service_id).exclude(pk=deploy.pk).count()
+    def progress(self, deploy: Deploy) -> dict[str, Any]:
+        """Return how far it is, and how many deploys of the service come before it; nothing once it is over."""
+        if deploy.is_final:
+            return {}
+        ahead, behind = places(deploy)
+        return {"progress": progress_of(deploy, behind), "ahead": ahead, "lacks_worker": lacks_worker(deploy)}
 
     def files(self, deploy: Deploy) -> dict[str, Any]:
         """Return one page of the file changes that match the search."""

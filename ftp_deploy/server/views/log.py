@@ -50,9 +50,14 @@ class Entries(Page, TemplateView):
 
     def get_template_names(self) -> list[str]:
         """Send the list alone where only a filter changed."""
-        if self.request.headers.get("HX-Target") == "entries":
+        if self.is_partial:
             return [self.entries_template]
         return [self.template_name]
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the list alone was asked for."""
+        return self.request.headers.get("HX-Target") == "entries"
 
     def filters(self) -> dict[str, str]:
         """Return what the person asked for."""
@@ -114,6 +119,7 @@ class Entries(Page, TemplateView):
             filtered=any(filters.values()),
             entries_template=self.entries_template,
             audit=self.audit,
+            partial=self.is_partial,
             chosen_service=services_for(self.request.user).filter(pk=number(filters["service"]) or 0).first(),
             known_users=self.known_users(),
             **kwargs,

@@ -9,11 +9,11 @@ from django.shortcuts import get_object_or_404
 from django.views.generic import TemplateView
 
 from ftp_deploy.access import services_for
-from ftp_deploy.deploys.restore import restorable
+from ftp_deploy.deploys.restore import is_restorable
 from ftp_deploy.models import Deploy, Service, ServiceManifest
 from ftp_deploy.server import live
 from ftp_deploy.server.overview import Counts, Row, counts_of
-from ftp_deploy.server.progress import current_deploys, progress_of
+from ftp_deploy.server.progress import current_deploys, lacks_worker, progress_of
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.live import Live
 
@@ -84,11 +84,11 @@ def hook_state(service: Service) -> str:
     return ""
 
 
-def fingerprint(service: Service, counts: Counts) -> str:
-    """Return the version of what the page shows, progress left out."""
+def fingerprint(service: Service, counts: Counts, *, stuck: bool = False) -> str:
+    """Return the version of what the page shows, progress left out. ``stuck``: what waits lacks a worker."""
     latest = Deploy.objects.filter(service=service).order_by("-pk")
     states = list(latest.values_list("pk", "state", "cancel_requested")[:RECENT])
-    return live.version(states, service.status, str(service.checked_at), service.enabled, counts)
+    return live.version(states, service.status, str(service.checked_at), service.enabled, counts, stuck)
 
 
 class Manage(Page, TemplateView):
@@ -101,8 +101,10 @@ class Manage(Page, TemplateView):
         services = services_for(self.request.user).select_related("notification", "account")
         service = get_object_or_404(services, pk=self.kwargs["pk"])
         recent = list(Deploy.objects.filter(service=service).only(*LISTED).order_by("-pk")[:RECENT])
-        failed_rows = list(restorable(service).only(*LISTED)[:RESTORE_SHOWN])
+        failed = Deploy.objects.filter(service=service).failed().in_order()
+        failed_rows = list(failed.only(*LISTED)[:RESTORE_SHOWN])
         running = current_deploys([service.pk]).get(service.pk)
+        stuck = running is not None and lacks_worker(running[0])
         bars, median = timings(service)
         counts = counts_of([service.pk])[service.pk]
         return super().get_context_data(
@@ -113,12 +115,13 @@ class Manage(Page, TemplateView):
             failed=failed_rows,
             current=running[0] if running else None,
             progress=progress_of(*running) if running else None,
-            restorable={deploy.pk for deploy in failed_rows},
+            lacks_worker=stuck,
+            restorable={deploy.pk for deploy in failed_rows if is_restorable(deploy)},
             hook_state=hook_state(service),
             bars=bars,
             median=median,
             manifest=ServiceManifest.objects.filter(service=service).defer("data").first(),
-            version=fingerprint(service, counts),
+            version=fingerprint(service, counts, stuck=stuck),
             **kwargs,
         )
 
@@ -136,4 +139,6 @@ class ManageLive(Live):
         service = get_object_or_404(Service.objects.only("status", "checked_at", "enabled"), pk=pk)
         running = current_deploys([pk]).get(pk)
         progress = {pk: progress_of(*running).as_json()} if running else {}
-        return {"version": fingerprint(service, counts_of([pk])[pk]), "progress": progress}, bool(running)
+        stuck = running is not None and lacks_worker(running[0])
+        version = fingerprint(service, counts_of([pk])[pk], stuck=stuck)
+        return {"version": version, "progress": progress}, bool(running)

@@ -10,7 +10,9 @@ from django.views.generic import DeleteView, UpdateView
 
 from ftp_deploy import audit, hooks, tasks
 from ftp_deploy.access import services_for
-from ftp_deploy.models import Service
+from ftp_deploy.models import Account, Service
+from ftp_deploy.models.account import settings_login
+from ftp_deploy.models.choices import provider_choices
 from ftp_deploy.server.forms.service import ServiceForm
 from ftp_deploy.server.views.base import Page
 
@@ -25,10 +27,14 @@ class EditService(Page, UpdateView):
     action = "edit service"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add the hook's address, for hooks that are added by hand."""
+        """Add the hook's address, for hooks that are added by hand, and which account belongs to which source."""
         service = self.object
         url = hooks.hook_url(service, self.request) if service and service.pk else ""
-        return super().get_context_data(hook_url=url, **kwargs)
+        sources = {
+            "accounts": dict(Account.objects.values_list("pk", "provider")),
+            "settings": [name for name, _label in provider_choices() if settings_login(name).password],
+        }
+        return super().get_context_data(hook_url=url, sources=sources, **kwargs)
 
     def get_queryset(self) -> Any:
         """Return the services that the person sees."""

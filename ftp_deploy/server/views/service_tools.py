@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pathspec
 from django.core.cache import cache
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from ftp_deploy.access import services_for
 from ftp_deploy.conf import conf
+from ftp_deploy.deploys.excludes import excluder
 from ftp_deploy.exceptions import ConfigurationError, FTPDeployError
 from ftp_deploy.models import Account, Service
 from ftp_deploy.models.account import settings_login
@@ -64,7 +65,10 @@ class Repositories(FormTool):
             ]
         except FTPDeployError as error:
             return JsonResponse(failure(error))
-        return JsonResponse({"api": True, "repositories": found})
+        said = ngettext(
+            "%(number)s repository in this account.", "%(number)s repositories in this account.", len(found)
+        )
+        return JsonResponse({"api": True, "repositories": found, "said": said % {"number": len(found)}})
 
 
 class Branches(FormTool):
@@ -157,14 +161,12 @@ class ExcludePreview(FormTool):
         values = request.POST.dict()
         context: dict[str, Any] = {}
         try:
+            excluded = excluder(values.get("excludes", ""))
             inside = values.get("subdirectory", "").strip("/ ")
             prefix = f"{inside}/" if inside else ""
             files = [path.removeprefix(prefix) for path in branch_files(values) if path.startswith(prefix)]
-            patterns = pathspec.GitIgnoreSpec.from_lines(values.get("excludes", "").splitlines())
-            left_out = [path for path in files if patterns.match_file(path)]
+            left_out = [path for path in files if excluded(path)]
             context.update(total=len(files), number=len(left_out), files=left_out[:MATCHES_SHOWN])
         except FTPDeployError as error:
             context["error"] = error
-        except ValueError as error:
-            context["error"] = ConfigurationError(str(error))
         return render(request, "ftp_deploy/server/parts/exclude_result.html", context)

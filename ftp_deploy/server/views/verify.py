@@ -8,16 +8,18 @@ from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from ftp_deploy import audit
+from ftp_deploy.deploys import drift
 from ftp_deploy.exceptions import FTPDeployError
-from ftp_deploy.server import verification
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.dialogs import service_of
 
 SHOWN = 500
+LONGEST = 25.0
+"""Seconds after which the page stops listing: the command ``verify`` takes the time that it needs."""
 
 
 class Verify(Page, TemplateView):
-    """Asks the server for the size of each file of the manifest."""
+    """Lists the server and compares it with the manifest, as ``manage.py ftp_deploy verify`` does."""
 
     permission_required = "ftp_deploy.deploy_service"
     template_name = "ftp_deploy/server/verify.html"
@@ -31,7 +33,7 @@ class Verify(Page, TemplateView):
         service = service_of(request, pk)
         context: dict[str, Any] = {"service": service}
         try:
-            report = verification.compare(service)
+            report = drift.verify(service, LONGEST)
         except FTPDeployError as error:
             context["error"] = error
         else:
@@ -40,5 +42,6 @@ class Verify(Page, TemplateView):
             context["lists"] = [
                 (_("Missing on the server"), "bad", report.missing[:SHOWN], len(report.missing)),
                 (_("Another size on the server"), "warn", report.different[:SHOWN], len(report.different)),
+                (_("On the server, but from no deploy"), "muted", report.unknown[:SHOWN], len(report.unknown)),
             ]
         return render(request, self.template_name, context)

@@ -1,7 +1,8 @@
 """The demo's FTP server, and a web server that shows what lies on it.
 
-A process of its own: ``python -m ftp_deploy.standalone.demo.ftp_server FOLDER FTP_PORT WEB_PORT USER PASSWORD_FILE``.
-The password is read from its file at each login, so that the demo can change it behind the app's back.
+A process of its own: ``python -m ftp_deploy.standalone.demo.ftp_server FOLDER FTP_PORT WEB_PORT USER PASSWORD_FILE
+SPEED``. The password is read from its file at each login, so that the demo can change it behind the app's back. The
+speed is in bytes a second for each connection; 0: as fast as it goes.
 """
 
 import logging
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pyftpdlib.authorizers import AuthenticationFailed, DummyAuthorizer
-from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.handlers import FTPHandler, ThrottledDTPHandler
 from pyftpdlib.servers import FTPServer
 
 from ftp_deploy.standalone.processes import die_with_parent
@@ -47,9 +48,12 @@ class QuietPages(SimpleHTTPRequestHandler):
 def main(arguments: list[str]) -> None:
     """Serve until the process is stopped."""
     die_with_parent()
-    folder, ftp_port, web_port, user, password_file = arguments
+    folder, ftp_port, web_port, user, password_file, speed = arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    handler = type("Handler", (FTPHandler,), {"authorizer": FileAuthorizer(user, Path(password_file), Path(folder))})
+    attributes: dict[str, Any] = {"authorizer": FileAuthorizer(user, Path(password_file), Path(folder))}
+    if int(speed):
+        attributes["dtp_handler"] = type("Slow", (ThrottledDTPHandler,), {"read_limit": int(speed)})
+    handler = type("Handler", (FTPHandler,), attributes)
     pages = ThreadingHTTPServer((LOOPBACK, int(web_port)), partial(QuietPages, directory=folder))
     threading.Thread(target=pages.serve_forever, daemon=True).start()
     server = FTPServer((LOOPBACK, int(ftp_port)), handler)

@@ -55,6 +55,8 @@ class Stage:
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(9), repr=False)
     repository_source: str = ""
     """A path or an address whose repository the forge copies; empty: the sample site."""
+    ftp_speed: int = 0
+    """Bytes a second that the FTP server takes on each connection, so that one can watch; 0: as fast as it goes."""
     token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     children: list[Child] = field(default_factory=list, init=False)
 
@@ -164,6 +166,7 @@ class Stage:
                 str(self.ports["site"]),
                 USER,
                 str(self.password_file),
+                str(self.ftp_speed),
             ],
         }
         return [sys.executable, "-m", f"ftp_deploy.standalone.demo.{name}", *arguments[name]]

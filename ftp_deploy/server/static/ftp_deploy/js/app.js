@@ -12,6 +12,7 @@
 
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
   const exact = new Intl.DateTimeFormat(language, { dateStyle: "long", timeStyle: "long" });
+  const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   const dayOnly = new Intl.DateTimeFormat(language, { dateStyle: "medium" });
   function ago(moment) {
     const seconds = Math.round((moment - Date.now()) / 1000);
@@ -25,7 +26,7 @@
   function freshen(root) {
     root.querySelectorAll("time[datetime]:not([data-exact])").forEach(function (element) {
       const moment = new Date(element.dateTime);
-      const text = ago(moment);
+      const text = element.hasAttribute("data-clock") ? clock.format(moment) : ago(moment);
       if (element.textContent !== text) element.textContent = text;
       element.title = exact.format(moment);
     });

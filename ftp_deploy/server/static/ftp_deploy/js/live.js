@@ -15,6 +15,9 @@
   let tag = "";
   let asked = "";
   let again = 2;
+  let wanted = ""; // the version that the page should show
+  let over = false;
+  const isBehind = () => Boolean(wanted) && wanted !== source()?.dataset.version;
   async function ask() {
     const element = source();
     if (!element || running || document.hidden) return;
@@ -27,8 +30,12 @@
       url = more.detail.url;
       const headers = asked === url && tag ? { "If-None-Match": tag } : {};
       const response = await fetch(url, { headers, credentials: "same-origin", cache: "no-store", redirect: "manual" });
-      if (response.type === "opaqueredirect" || response.status === 403) { element.removeAttribute("data-live"); return; }
-      if (response.status === 404) { element.removeAttribute("data-live"); return; }
+      if (response.type === "opaqueredirect" || response.status === 403 || response.status === 404) {
+        element.removeAttribute("data-live");
+        window.ftpdeploy.say(false);
+        document.querySelector(response.status === 404 ? "[data-gone]" : "[data-ended]").hidden = false;
+        return;
+      }
       if (response.status === 200) {
         const news = await response.json();
         tag = response.headers.get("ETag") || "";
@@ -36,11 +43,13 @@
         next = again = news.again || 15;
         document.dispatchEvent(new CustomEvent("ftpdeploy:news", { detail: news }));
         bind(news);
-        if (news.version && news.version !== element.dataset.version) await reload(element, news.version);
-        if (news.final) element.removeAttribute("data-live");
+        wanted = news.version || "";
+        over = Boolean(news.final);
       } else if (response.status !== 304) {
         throw new Error(String(response.status));
       }
+      if (wanted && wanted !== element.dataset.version) await reload(element, wanted);
+      if (over && !isBehind()) source()?.removeAttribute("data-live");
       waits = 0;
       window.ftpdeploy.say(false);
     } catch {
@@ -97,10 +106,11 @@
     if (!response.ok) return;
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
     const parts = element.hasAttribute("data-live-part") || !document.querySelector("[data-live-part]") ? [element] : [...document.querySelectorAll("[data-live-part]")];
+    let kept = false;
     for (const part of parts) {
       const fresh = page.getElementById(part.id);
       if (!fresh) continue;
-      if (selectedIn(part)) return; // the version stays old: tried again at the next answer
+      if (selectedIn(part)) { kept = true; continue; } // the version stays old: it is tried again
       window.ftpdeploy.dropTooltips();
       window.Idiomorph.morph(part, fresh, {
         morphStyle: "outerHTML",
@@ -119,7 +129,7 @@
       });
     }
     const now = source();
-    if (now) now.dataset.version = version;
+    if (now) now.dataset.version = kept ? "" : version;
     window.htmx.process(document.getElementById("content"));
     window.ftpdeploy.ready(document.documentElement);
   }
@@ -127,6 +137,9 @@
   document.addEventListener("visibilitychange", function () {
     if (document.hidden) clearTimeout(timer);
     else ask();
+  });
+  document.addEventListener("selectionchange", function () {
+    if (isBehind() && document.getSelection().isCollapsed) schedule(0.3);
   });
   window.addEventListener("focus", ask);
   window.addEventListener("online", ask);

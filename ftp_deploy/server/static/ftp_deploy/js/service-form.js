@@ -44,7 +44,7 @@
         if (turn !== latest) return;
         if (found.error) { tell(`${found.error} ${found.advice || ""}`, true); return; }
         if (!found.api) { tell(""); return; }
-        tell(`${found.repositories.length} ${words.textCount}`);
+        tell(found.said);
         const known = new Map(found.repositories.map((one) => [one.slug, one]));
         const input = field("repository_name");
         const current = field("repository_slug").value;
@@ -54,6 +54,7 @@
         else if (shown) items.unshift({ value: shown, label: shown });
         names = choice(input, items, function (value) {
           const chosen = known.get(value);
+          if (!chosen && value.includes("/")) { field("repository_slug").value = value; loadBranches(); }
           if (!chosen) return;
           field("repository_slug").value = chosen.slug;
           if (chosen.branch) setBranch(chosen.branch);
@@ -90,9 +91,24 @@
         branches = choice(input, items);
       } catch { /* the branch can be typed */ }
     }
-    // Accounts of another source are not offered.
-    field("provider").addEventListener("change", function () { field("account").value = ""; loadRepositories(); });
+    // Accounts of another source are not offered; the only one of a source is taken, unless the settings hold a login.
+    const sources = JSON.parse(document.getElementById("sources").textContent);
+    const accounts = [...field("account").options].filter((option) => option.value);
+    function offerAccounts() {
+      const fitting = accounts.filter((option) => sources.accounts[option.value] === field("provider").value);
+      accounts.forEach((option) => option.remove());
+      field("account").append(...fitting);
+      return fitting;
+    }
+    function chooseAccount() {
+      const fitting = offerAccounts();
+      const alone = fitting.length === 1 && !sources.settings.includes(field("provider").value);
+      field("account").value = alone ? fitting[0].value : "";
+    }
+    field("provider").addEventListener("change", function () { chooseAccount(); loadRepositories(); });
     field("account").addEventListener("change", loadRepositories);
+    const chosen = field("account").value;
+    if (chosen) { offerAccounts(); field("account").value = chosen; } else if (!field("repository_slug").value) chooseAccount(); else offerAccounts();
     if (field("provider").value) loadRepositories();
 
     function only() {
