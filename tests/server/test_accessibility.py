@@ -1,7 +1,10 @@
 """No violation of WCAG 2.2 AA on any page, in light and dark, on the desktop and on a phone."""
 
+from datetime import timedelta
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from ftp_deploy.models import Account, Deploy, Notification, Service
 from tests.server import sample
@@ -97,6 +100,87 @@ def test_states_that_come_by_clicking(open_page, services, theme):
     page.goto(reverse("ftpdeploy_service_add"))
     page.click("main button[type=submit]")
     page.wait_for_selector(".is-invalid")
+    assert violations(page) == []
+
+
+def more_states() -> list[str]:
+    """Pages in states that the sample does not show: waiting, cancelled, too many deletes, a failed preview."""
+    service = Service.objects.get(repository_name="choir-website")
+    long_ago = timezone.now() - timedelta(minutes=5)
+    waiting = Deploy.objects.create(service=service, state="queued", position=9e9, attempts=1, next_attempt_at=long_ago)
+    Deploy.objects.filter(pk=waiting.pk).update(created_at=long_ago)
+    stopped = Deploy.objects.create(
+        service=Service.objects.get(repository_name="landing-pages"),
+        state="failed",
+        error="It would delete 40 files.",
+        error_kind="TooManyDeletes",
+        warnings=["a.txt: kept as it was."],
+        position=9e9,
+    )
+    cancelled = Deploy.objects.create(service=service, state="cancelled", error="Stopped by a person.", position=1)
+    page = reverse("ftpdeploy_deploy_detail", args=[waiting.pk])
+    return [
+        page,
+        reverse("ftpdeploy_service_manage", args=[service.pk]),
+        reverse("ftpdeploy_service_manage", args=[stopped.service_id]),
+        reverse("ftpdeploy_deploy_detail", args=[stopped.pk]),
+        reverse("ftpdeploy_deploy_confirm", args=[stopped.pk]),
+        reverse("ftpdeploy_deploy_detail", args=[cancelled.pk]) + "?file=nothing",
+        reverse("ftpdeploy_dashboard") + "?state=running",
+        reverse("ftpdeploy_statistics") + f"?service={service.pk}&days=7",
+        reverse("ftpdeploy_log") + "?user=nobody",
+        reverse("ftpdeploy_account_delete", args=[Account.objects.first().pk]),
+        reverse("ftpdeploy_notification_delete", args=[Notification.objects.first().pk]),
+    ]
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 390)])
+def test_states_that_are_rare(open_page, services, theme, width):
+    page = open_page(theme, width=width)
+    found = {}
+    for address in more_states():
+        page.goto(address)
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        said = violations(page) + ([f"scrolls sideways by {overflow} px"] if overflow > 0 else [])
+        if said:
+            found[address] = said
+    page.evaluate("document.querySelectorAll('.connection').forEach(note => { note.hidden = false; })")
+    assert violations(page) == []
+    assert found == {}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_forms_that_were_refused_and_tools_that_answered(open_page, services, pyftpd_server, theme):
+    page = open_page(theme)
+    for name, field in (
+        ("notification_add", "#id_name"),
+        ("account_add", "#id_name"),
+        ("password_change", "#id_old_password"),
+    ):
+        page.goto(reverse(f"ftpdeploy_{name}"))
+        page.evaluate("document.querySelectorAll('main form').forEach(form => { form.noValidate = true; })")
+        page.fill(field, "")
+        page.click("main button[type=submit]")
+        page.wait_for_load_state("load")
+        assert violations(page) == [], name
+    page.goto(reverse("ftpdeploy_service_add"))
+    page.select_option("#id_provider", "git")
+    pyftpd_server.make_folder("www")
+    values = {"host": "127.0.0.1", "port": str(pyftpd_server.port), "username": "deploy", "password": "s3cret-word"}
+    for name, value in values.items():
+        page.fill(f"#id_{name}", value)
+    page.click("button:has-text('Test connection')")
+    page.wait_for_selector("#connection-result .alert-success")
+    page.click("button:has-text('Choose a folder')")
+    page.wait_for_selector("#folders button:has-text('www')")
+    for summary in page.locator("details.more > summary").all():
+        summary.click()
+    page.click("#exclude-preview")
+    page.wait_for_selector("#exclude-result .alert-danger")
+    assert violations(page) == []
+    page.fill("#id_password", "wrong")
+    page.click("button:has-text('Test connection')")
+    page.wait_for_selector("#connection-result .alert-danger")
     assert violations(page) == []
 
 

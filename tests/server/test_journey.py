@@ -25,7 +25,7 @@ WATCH = """() => { window.seen = [];
 
 @pytest.fixture
 def stage(tmp_path) -> Iterator[JourneyStage]:
-    with JourneyStage(tmp_path / "stage", ftp_speed=500_000) as built:
+    with JourneyStage(tmp_path / "stage", ftp_speed=125_000) as built:
         built.run("migrate")
         built.start_servers()
         built.start_app()
@@ -52,6 +52,8 @@ class Journey:
         self.page = page
         self.stage = stage
         self.clone = stage.clone()
+        landing = f"{stage.branch}:refs/heads/landing"
+        porcelain.push(str(stage.work), stage.remote, landing, outstream=BytesIO(), errstream=BytesIO())
         self.manage = ""
         self.other = ""
         self.plain = page
@@ -120,7 +122,7 @@ class Journey:
         page = self.page
         page.goto(self.manage)
         page.evaluate(WATCH)
-        films: dict[str, bytes | None] = {f"archive/film-{n}.bin": b"%07d\n" % n * 500_000 for n in range(6)}
+        films: dict[str, bytes | None] = {f"archive/film-{n}.bin": b"%07d\n" % n * 62_500 for n in range(48)}
         commit = self.clone.push(films, "Add the archive")
         page.wait_for_selector(".run-panel")
         self.see("#recent tbody tr:first-child", "success")
@@ -135,13 +137,6 @@ class Journey:
         """Type everything, add the hook, deploy: with JavaScript off."""
         stage = self.stage
         (stage.server_root / "landing").mkdir()
-        porcelain.push(
-            str(stage.work),
-            stage.remote,
-            f"{stage.branch}:refs/heads/landing",
-            outstream=BytesIO(),
-            errstream=BytesIO(),
-        )
         plain = self.page.context.browser.new_context(
             base_url=stage.url("web"), java_script_enabled=False, storage_state=self.page.context.storage_state()
         )

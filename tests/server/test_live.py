@@ -8,6 +8,7 @@ import pytest
 from django.core.cache import cache
 from django.urls import reverse
 from django.utils import timezone
+from playwright.sync_api import expect
 
 from ftp_deploy.models import Deploy, LogLine, Service
 from tests.server import sample
@@ -267,10 +268,8 @@ def test_back_leads_to_the_whole_page_with_its_filter(open_page, services):
     page.wait_for_selector("h1:has-text('harbour-bakery')")
     page.go_back()
     page.wait_for_selector("header.topbar")
-    until(page, "document.querySelectorAll('.service-row').length === 1")
+    expect(page.locator(".service-row")).to_have_count(1, timeout=SOON)
     assert page.input_value("#filter-text") == "harbour"
-    page.go_back()
-    until(page, "document.querySelectorAll('.service-row').length > 1")
     page.goto(reverse("ftpdeploy_log"))
     page.fill("#filter-text", "harbour")
     page.wait_for_url(re.compile("text=harbour"))

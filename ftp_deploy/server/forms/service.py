@@ -67,7 +67,7 @@ class ServiceForm(SecretsFormMixin, forms.ModelForm):
         help_texts = {
             "host": _("The server’s name, such as ftp.example.com."),
             "path": _("The root directory of the site on the server, such as /public_html."),
-            "account": _("Whose token reads the repository. Empty: the one from the project’s settings."),
+            "account": _("Whose token reads the repository and adds the hook."),
             "repository_name": _("Choose the source first: the list comes from your account."),
             "branch": _("A push to this branch goes live."),
             "notification": _("Who is told of success and failure."),
@@ -83,8 +83,16 @@ class ServiceForm(SecretsFormMixin, forms.ModelForm):
         self.fields["repository_name"].required = False
         self.fields["secret_key"].widget.attrs["readonly"] = True
         self.fields["secret_key"].disabled = True
+        self.name_the_empty("account", _("The login from the project’s settings"))
+        self.name_the_empty("notification", _("Nobody is told"))
         for field in self.fields.values():
             field.label = capfirst(field.label)
+
+    def name_the_empty(self, name: str, words: Any) -> None:
+        """Say what an empty choice means."""
+        field = self.fields[name]
+        if isinstance(field, forms.ModelChoiceField):
+            field.empty_label = words
 
     def has_stored(self, name: str) -> bool:
         """Whether the service has this secret already. Looks at the row, so no key is needed."""

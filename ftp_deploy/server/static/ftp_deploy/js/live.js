@@ -119,12 +119,10 @@
           beforeNodeMorphed(old) {
             if (old.nodeType !== 1) return true;
             if (old === document.activeElement && busyTags.has(old.tagName)) return false;
-            if (old.tagName === "DETAILS" && old.open) old.dataset.wasOpen = "1";
             return true;
           },
-          afterNodeMorphed(old) {
-            if (old.nodeType === 1 && old.dataset?.wasOpen) { old.open = true; delete old.dataset.wasOpen; }
-          },
+          // What a person opened stays open, and what was closed stays closed.
+          beforeAttributeUpdated(name, old) { return !(name === "open" && old.tagName === "DETAILS"); },
         },
       });
     }
