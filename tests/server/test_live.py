@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from ftp_deploy.models import Deploy, LogLine, Service
 from tests.server import sample
+from tests.server.axe import violations
 from tests.server.browser import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -223,6 +224,28 @@ def test_the_dialog_asks_before_a_restore_and_escape_leaves_it(open_page, servic
     page.click("dialog button[type=submit]")
     page.wait_for_selector(".alert-success")
     assert Deploy.objects.filter(kind="restore", service=services[4]).count() == 1
+
+
+def test_the_dialog_waits_and_says_when_it_cannot_be_had(open_page, services, monkeypatch):
+    from ftp_deploy.deploys.restore import Preview
+
+    monkeypatch.setattr("ftp_deploy.deploys.restore.preview_restore", lambda _service: Preview("a" * 40))
+    page = open_page()
+    page.goto(reverse("ftpdeploy_service_manage", args=[services[4].pk]))
+    held = []
+    page.route(re.compile("/restore/$"), lambda route: held.append(route))
+    page.click("#restore header a.btn-primary")
+    page.wait_for_selector("dialog[open] >> text=One moment", timeout=SOON)
+    assert violations(page) == []
+    held[0].continue_()
+    page.wait_for_selector("dialog[open] button:has-text('Restore')", timeout=SOON)
+    page.keyboard.press("Escape")
+    page.click("#restore header a.btn-primary")
+    page.wait_for_selector("dialog[open] >> text=One moment", timeout=SOON)
+    held[1].fulfill(status=500)
+    page.wait_for_selector("[data-failed]:visible", timeout=SOON)
+    assert page.locator("dialog[open]").count() == 0
+    open_page.consoles[-1].said.clear()  # the browser itself reports the 500
 
 
 def test_without_scripts_one_reads_adds_edits_deploys_and_restores(open_page, services, monkeypatch):

@@ -88,6 +88,13 @@ def test_strangers_are_sent_to_the_login(client, services):
             assert response.url.startswith(reverse("ftpdeploy_login")), (name, method)
 
 
+def test_a_part_of_a_page_leads_the_whole_page_to_the_login(client, services):
+    url = reverse("ftpdeploy_dashboard")
+    response = client.get(url, headers={"HX-Request": "true", "HX-Current-URL": "https://testserver/x/?text=a"})
+    assert response.status_code == 204
+    assert response.headers["HX-Redirect"] == reverse("ftpdeploy_login") + "?next=%2Fx%2F%3Ftext%3Da"
+
+
 def test_people_without_permission_are_refused(client, services):
     client.force_login(User.objects.create_user("nobody"))
     addresses = pages()
@@ -138,6 +145,28 @@ def test_the_dashboard_is_filtered(operator, services, query, names):
     page = operator.get(reverse("ftpdeploy_dashboard") + "?" + query).content.decode()
     found = {Service.objects.get(pk=pk).repository_name for pk in re.findall(r'id="service-(\d+)"', page)}
     assert found == names
+
+
+def test_a_failed_roll_back_is_listed_but_not_restorable(operator, services):
+    Deploy.objects.filter(service=services[4], state="failed").update(kind="rollback")
+    page = operator.get(reverse("ftpdeploy_service_manage", args=[services[4].pk])).content.decode()
+    assert page.count('id="failed-') == 3
+    assert reverse("ftpdeploy_service_restore", args=[services[4].pk]) not in page
+    assert (
+        '<a class="btn btn-sm btn-quiet" href="'
+        + reverse("ftpdeploy_deploy_skip", args=[Deploy.objects.failed().filter(service=services[4]).first().pk])
+        in page
+    )
+
+
+def test_a_page_is_not_shown_for_a_part_of_it(operator, services):
+    response = operator.get(reverse("ftpdeploy_log"))
+    assert {"HX-Target", "HX-Request"} <= {name.strip() for name in response.headers["Vary"].split(",")}
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    part = operator.get(reverse("ftpdeploy_log") + "?user=editor", headers={"HX-Target": "entries"}).content.decode()
+    assert "<html" not in part
+    assert 'hx-swap-oob="true"' in part
+    assert reverse("ftpdeploy_log_csv") + "?user=editor" in part
 
 
 def test_a_newcomer_is_led_to_the_first_deploy(operator):

@@ -2,11 +2,12 @@
 
 import zoneinfo
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from braces.views import LoginRequiredMixin, PermissionRequiredMixin
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse_lazy
 from django.utils import timezone
@@ -65,3 +66,12 @@ class Page(LoginRequiredMixin, PermissionRequiredMixin, Framed):
     permission_required: str | None = "ftp_deploy.view_service"
     raise_exception = True
     redirect_unauthenticated_users = True
+
+    def no_permissions_fail(self, request: HttpRequest | None = None) -> HttpResponseBase:
+        """Lead a stranger to the login; where a script asked for a part of a page, lead the whole page there."""
+        response: HttpResponseBase = super().no_permissions_fail(request)
+        if request is None or not request.headers.get("HX-Request"):
+            return response
+        shown = urlsplit(request.headers.get("HX-Current-URL", ""))._replace(scheme="", netloc="").geturl()
+        login = f"{self.get_login_url()}?{urlencode({'next': shown or '/'})}"
+        return HttpResponse(status=204, headers={"HX-Redirect": login})

@@ -50,7 +50,8 @@ def main(arguments: list[str]) -> None:
     die_with_parent()
     folder, ftp_port, web_port, user, password_file, speed = arguments
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    attributes: dict[str, Any] = {"authorizer": FileAuthorizer(user, Path(password_file), Path(folder))}
+    authorizer = FileAuthorizer(user, Path(password_file), Path(folder))
+    attributes: dict[str, Any] = {"authorizer": authorizer, "auth_failed_timeout": 0}
     if int(speed):
         attributes["dtp_handler"] = type("Slow", (ThrottledDTPHandler,), {"read_limit": int(speed)})
     handler = type("Handler", (FTPHandler,), attributes)

@@ -73,7 +73,15 @@
   });
   window.addEventListener("pageshow", () => document.querySelectorAll("form.is-sent").forEach((form) => form.classList.remove("is-sent")));
 
-  // The dialog shows what htmx loads into it.
+  // The dialog opens at once and waits there; then it shows what htmx loads into it.
+  document.addEventListener("htmx:beforeRequest", function (event) {
+    if (!event.detail.target.matches("[data-dialog-body]")) return;
+    const dialog = document.getElementById("dialog");
+    const asked = event.detail.xhr;
+    event.detail.target.replaceChildren(document.getElementById("dialog-wait").content.cloneNode(true));
+    if (!dialog.open) dialog.showModal();
+    dialog.addEventListener("close", () => { if (asked.readyState < 4) asked.abort(); }, { once: true });
+  });
   document.addEventListener("htmx:afterSwap", function (event) {
     const target = event.detail.target;
     if (target.matches("[data-dialog-body]")) {
@@ -84,10 +92,16 @@
   });
   document.addEventListener("htmx:beforeSwap", dropTooltips);
   document.addEventListener("htmx:afterSettle", (event) => ready(event.detail.target));
-  document.addEventListener("htmx:responseError", () => say(true));
-  document.addEventListener("htmx:sendError", () => say(true));
+  function failed(event, lost) {
+    if (event.detail.target?.matches("[data-dialog-body]")) document.getElementById("dialog").close();
+    if (lost) say(true);
+    else document.querySelector("[data-failed]").hidden = false;
+  }
+  document.addEventListener("htmx:responseError", (event) => failed(event, false));
+  document.addEventListener("htmx:sendError", (event) => failed(event, true));
   document.addEventListener("htmx:afterOnLoad", () => say(false));
   function say(lost) {
+    if (!lost) document.querySelectorAll("[data-failed]").forEach((element) => { element.hidden = true; });
     const note = document.querySelector("[data-connection]");
     if (note) note.hidden = !lost;
   }
