@@ -118,7 +118,8 @@ class Site:
 
     def start(self) -> None:
         """Start the web process and wait until it answers."""
-        from tests.servers.programs import free_ports, wait_until
+        from tests.servers.ports import free_ports
+        from tests.servers.programs import wait_until
 
         self.port = free_ports(1)[0]
         log = (self.folder / "web.log").open("ab")

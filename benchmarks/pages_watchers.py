@@ -97,6 +97,7 @@ class Browsers:
         self.times: list[float] = []
         self.unchanged = self.failed = 0
         self.ends = 0.0
+        self.end = 0
         self.loaded, self.go = asyncio.Semaphore(0), asyncio.Event()
 
     async def run(self, sessions: list[str]) -> None:
@@ -104,7 +105,7 @@ class Browsers:
         tasks = []
         for number, session in enumerate(sessions):
             tasks.append(asyncio.create_task(self.watch(session, number / len(sessions))))
-            await self.loaded.acquire()
+            await self.loaded.acquire()  # the first has read the whole log: the others begin where it is
         print("ready", flush=True)
         self.ends = time.monotonic() + self.seconds
         self.go.set()
@@ -116,11 +117,12 @@ class Browsers:
     async def watch(self, session: str, share: float) -> None:
         """Be one browser: read the log so far, then ask again and again; ``share`` spreads them over the pause."""
         line = await asyncio.open_connection("127.0.0.1", self.port)
-        after, tag, asked, again, more = 0, "", -1, 2.0, True
+        after, tag, asked, again, more = self.end, "", -1, 2.0, True
         while more:
             _, tag, body = await self.ask(line, session, after, "")
             news = json.loads(body)
             after, more = news["after"], news["more"]
+        self.end = after
         self.loaded.release()
         await self.go.wait()
         await asyncio.sleep(again * share)

@@ -15,6 +15,9 @@ from ftp_deploy.standalone.processes import Child, Supervisor, ftp_deploy_comman
 from ftp_deploy.standalone.setup import needs_first_account, setup_path
 from ftp_deploy.standalone.site import site
 
+CONNECTIONS = 1000
+"""Connections kept open at the same time: each browser that watches a page keeps one."""
+
 log = logging.getLogger("ftp_deploy.standalone")
 
 
@@ -65,6 +68,7 @@ def web(options: Namespace) -> None:
         max_request_body_size=conf.WEBHOOK_MAX_BYTES + MEGABYTE,
         clear_untrusted_proxy_headers=True,
         channel_timeout=60,
+        connection_limit=CONNECTIONS,
         ident="",
         **trusted,
     )
