@@ -13,6 +13,7 @@ from ftp_deploy.server.live import answer, encoded
 from ftp_deploy.standalone import settings as standalone
 from ftp_deploy.standalone import static_files
 
+pytestmark = pytest.mark.django_db  # a response that is closed closes old connections
 STYLES = "ftp_deploy/css/app.css"
 
 
