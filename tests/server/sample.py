@@ -42,13 +42,13 @@ MESSAGES = [
     "Remove the old campaign banner",
 ]
 LOG = [
-    ("info", "Push received: {n} commits on main"),
+    ("info", "Push to main received"),
     ("info", "Fetched commit {c} in 0.41 s"),
     ("info", "Plan: 14 new, 31 modified, 2 removed, 1,204 unchanged"),
     ("info", "Connected to {h} with 8 connections, TLS 1.3"),
     ("info", "Uploaded assets/css/site.css (48.2 kB)"),
     ("warning", "img/team.jpg: 426 Connection closed; sent again on a fresh connection"),
-    ("info", "Uploaded 45 files, 2.1 MB in 3.2 s"),
+    ("info", "Uploaded 47 files, 2.2 MB in 3.2 s"),
     ("info", "Switched 45 files in 0.3 s, deleted 2"),
 ]
 
@@ -113,20 +113,21 @@ def add_deploy(service: Service, state: str, at: datetime, generator: random.Ran
 
 def add_log(deploy: Deploy, lines: int = 0) -> None:
     at = deploy.created_at
-    texts = LOG if not lines else [LOG[n % len(LOG)] for n in range(lines)]
+    told = LOG if deploy.state == "succeeded" else LOG[:6]
+    texts = [LOG[n % len(LOG)] for n in range(lines)] or told
     LogLine.objects.bulk_create(
         LogLine(
             deploy=deploy,
             at=at + timedelta(milliseconds=310 * n),
             level=level,
-            text=text.format(n=len(deploy.commits), c=deploy.after[:12], h=deploy.service.host),
+            text=text.format(c=deploy.after[:12], h=deploy.service.host),
         )
         for n, (level, text) in enumerate(texts)
     )
 
 
 def add_changes(deploy: Deploy, state: str = "applied") -> None:
-    paths = ["index.html", "assets/css/site.css", "assets/js/menu.js", "img/hero.webp", "kontakt/index.html"]
+    paths = ["index.html", "assets/css/site.css", "assets/js/menu.js", "img/hero.webp", "contact/index.html"]
     Change.objects.bulk_create(
         Change(deploy=deploy, path=path, action=action, size=1024 * (n + 1), state=state, blob_id="0" * 40)
         for n, (path, action) in enumerate(zip(paths, ["modify", "modify", "add", "add", "delete"], strict=True))

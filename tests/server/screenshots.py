@@ -80,7 +80,7 @@ def sample_preview(service: object, *_rest: object) -> object:
 
     commits = commits_of(list(restorable(service)))
     added = ("img/spring-menu.webp", "img/gallery/terrace.webp")
-    modified = ("index.html", "kontakt/index.html", "assets/css/site.css", "assets/js/menu.js")
+    modified = ("index.html", "contact/index.html", "assets/css/site.css", "assets/js/menu.js")
     return Preview(commits[-1]["id"], tuple(commits), added, modified, ("img/old-banner.jpg",), ("robots.txt",))
 
 

@@ -40,7 +40,8 @@ class Statistics(Page, TemplateView):
         found = cache.get(key)
         if found is None:
             found = self.count(services, service, days)
-            cache.set(key, found, KEPT)
+            if found.deploys:
+                cache.set(key, found, KEPT)
         return super().get_context_data(
             figures=found,
             chosen_service=service,
