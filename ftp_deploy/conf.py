@@ -49,7 +49,10 @@ class Conf:
         "DEPLOY_GITEA_SETTINGS", {}, "Gitea or Forgejo: ``username``, ``password`` (a token) and ``url``."
     )
     GIT: Setting[Mapping[str, str]] = Setting(
-        "DEPLOY_GIT_SETTINGS", {}, "Any git server: ``username`` and ``password`` for its https URLs."
+        "DEPLOY_GIT_SETTINGS",
+        {},
+        "A git server: ``url`` of the server that the login is for, ``username`` and ``password``; for ssh also"
+        " ``private_key`` and ``passphrase``.",
     )
     PROVIDERS: Setting[Mapping[str, str]] = Setting(
         "FTP_DEPLOY_PROVIDERS", {}, "Further forges: a name and the dotted path of a ``Provider`` class."

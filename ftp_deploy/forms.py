@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 
 class Kept:
@@ -83,7 +84,23 @@ class SecretField(forms.CharField):
 
 
 class SecretsFormMixin:
-    """For model forms: a kept secret is not validated, so a row can be saved without the key that encrypted it."""
+    """For model forms: a kept secret is not validated, so a row can be saved without the key that encrypted it.
+
+    A model names in ``sent_secrets`` the secrets that are sent somewhere, and the fields that say where. Where one of
+    those changes, a stored secret has to be entered again: nobody learns it by pointing the row at a server of theirs.
+    """
+
+    def clean(self) -> dict[str, Any]:
+        """Ask again for a stored secret that would otherwise be sent to another place."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data  # type: ignore[misc,attr-defined]
+        row: Any = self.instance  # type: ignore[attr-defined]
+        secrets, places = row.sent_secrets if hasattr(row, "sent_secrets") else ((), ())
+        if row.pk and set(places) & set(self.changed_data):  # type: ignore[attr-defined]
+            for name in secrets:
+                # Looks at the row, so no key is needed.
+                if cleaned.get(name) is KEPT and row.__dict__.get(name):
+                    self.add_error(name, _("The address or the user changed: enter this again."))  # type: ignore[attr-defined]
+        return cleaned
 
     def _get_validation_exclusions(self) -> set[str]:
         excluded: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]

@@ -44,6 +44,7 @@ FIELDSETS = (
                 ("provider", "account"),
                 ("repository_name", "repository_slug"),
                 ("branch", "subdirectory"),
+                "repository_fingerprint",
                 "excludes",
                 ("first_deploy", "delete_limit"),
                 ("combine_pushes", "queue", "enabled"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -17,8 +18,14 @@ def settings_login(provider: str) -> Login:
     A forge in the settings is the administrator's own choice: it may be at a private address.
     """
     stored: Mapping[str, str] = getattr(conf, provider.upper(), {})
-    username, password, url = (stored.get(name, "") for name in ("username", "password", "url"))
-    return Login(username, password, url, allow_private_addresses=True)
+    return Login(
+        username=stored.get("username", ""),
+        password=stored.get("password", ""),
+        url=stored.get("url", ""),
+        private_key=stored.get("private_key", ""),
+        passphrase=stored.get("passphrase", ""),
+        allow_private_addresses=True,
+    )
 
 
 class Account(models.Model):
@@ -28,11 +35,22 @@ class Account(models.Model):
     provider = models.CharField(_("source"), max_length=50, choices=provider_choices)
     username = models.CharField(_("username"), max_length=255, blank=True)
     token = EncryptedTextField(_("token"), blank=True, default="")
+    private_key = EncryptedTextField(
+        _("private key"),
+        lines=True,
+        blank=True,
+        default="",
+        help_text=_("For plain git over ssh: an OpenSSH private key."),
+    )
+    passphrase = EncryptedTextField(_("passphrase"), blank=True, default="")
     url = AddressField(
         _("address"),
         blank=True,
-        help_text=_("Only for a forge of your own, such as https://git.example.com."),
+        help_text=_("For a forge of your own, such as https://git.example.com. Plain git needs it beside a login."),
     )
+
+    sent_secrets = (("token", "private_key"), ("provider", "url"))
+    """Secrets that are sent, and the fields that say where to."""
 
     class Meta:
         ordering = ["name"]
@@ -42,6 +60,19 @@ class Account(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        """Ask for the server of a plain git login: it is sent nowhere else."""
+        stored = self.__dict__
+        if self.provider == "git" and not self.url and (stored.get("token") or stored.get("private_key")):
+            raise ValidationError({"url": _("Enter the address of the server that this login is for.")})
+
     def as_login(self) -> Login:
         """Return what a provider needs to know."""
-        return Login(self.username, self.token, self.url, conf.ALLOW_PRIVATE_ADDRESSES)
+        return Login(
+            username=self.username,
+            password=self.token,
+            url=self.url,
+            private_key=self.private_key,
+            passphrase=self.passphrase,
+            allow_private_addresses=conf.ALLOW_PRIVATE_ADDRESSES,
+        )

@@ -61,6 +61,9 @@ class DriftPolicy(models.TextChoices):
 class Service(models.Model):
     """One repository-to-server configuration, and what is known about both ends."""
 
+    sent_secrets = (("password", "private_key"), ("protocol", "host", "port", "username"))
+    """Secrets that are sent, and the fields that say where to."""
+
     Status = ServiceStatus
     FirstDeploy = FirstDeploy
     DriftPolicy = DriftPolicy
@@ -132,6 +135,12 @@ class Service(models.Model):
         _("repository slug"),
         max_length=512,
         help_text=_("As in the repository's address: owner/name. For plain git: its URL."),
+    )
+    repository_fingerprint = models.CharField(
+        _("fingerprint of the git server"),
+        max_length=128,
+        blank=True,
+        help_text=_("For git over ssh: SHA-256 fingerprint of the accepted host key. The first check shows it."),
     )
     branch = models.CharField(_("branch"), max_length=255, default="main")
     subdirectory = models.CharField(

@@ -19,6 +19,8 @@ ZERO_COMMIT = "0" * 40
 class Account:
     """How to log in to a forge. ``url`` is the forge's own address, empty for the public service.
 
+    ``private_key`` with its ``passphrase`` is for git over ssh.
+
     ``allow_private_addresses`` says whether that may be a private, loopback or link-local address; whoever makes the
     account knows who entered the URL.
     """
@@ -26,6 +28,8 @@ class Account:
     username: str = ""
     password: str = field(default="", repr=False)
     url: str = ""
+    private_key: str = field(default="", repr=False)
+    passphrase: str = field(default="", repr=False)
     allow_private_addresses: bool = False
 
 
@@ -117,6 +121,7 @@ class GitAccess:
     username: str = ""
     password: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
+    passphrase: str = field(default="", repr=False)
 
 
 class CommitState(StrEnum):

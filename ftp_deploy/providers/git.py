@@ -13,7 +13,8 @@ deleted one. The body is signed with the service's hook secret::
     X-FTP-Deploy-Delivery: <an id of the delivery; the same id again is a duplicate>        (may be left out)
 
 The repository of such a service is its git URL: ``https://host/path.git``, ``ssh://user@host[:port]/path.git`` or
-``user@host:path.git``. An ssh URL can be stored, but not fetched yet: the deploy says so and asks for https.
+``user@host:path.git``. Over ssh the account's private key or password logs in, and the service holds the fingerprint of
+the host key that is accepted. A login is sent only to the server that the account names in its ``url``.
 """
 
 import re
@@ -117,12 +118,31 @@ class Git(Provider):
 
     def git_access(self, repository: str) -> GitAccess:
         """Return the URL without the credentials, and them beside it."""
-        url = clone_url(repository)
-        parts = urlsplit(url)
-        secret = self.account.password
-        if parts.scheme == "ssh":
-            return GitAccess(url, parts.username or self.account.username, private_key=secret)
-        return GitAccess(url, self.account.username if secret else "", secret)
+        url, account = clone_url(repository), self.account
+        if not account.password and not account.private_key:
+            return GitAccess(url)
+        self._check_host(url)
+        if url.startswith(("https://", "http://")):
+            return GitAccess(url, account.username if account.password else "", account.password)
+        return GitAccess(url, account.username, account.password, account.private_key, account.passphrase)
+
+    def _check_host(self, url: str) -> None:
+        """Raise ``ConfigurationError`` unless the login is meant for the host of ``url``.
+
+        Anybody who may edit a service names its repository: without this the account's password could be sent anywhere.
+        """
+        wanted = self.account.url.strip()
+        if not wanted:
+            raise ConfigurationError(
+                "The account of this repository has a login, but does not say for which server.",
+                advice="Enter the server's address in the account (for the settings: `url`), such as"
+                " https://git.example.com.",
+            )
+        if not is_at(url, wanted):
+            raise ConfigurationError(
+                "The account's login is for another server than the one in the repository's URL.",
+                advice="Choose the account of this server, or none where everybody may read the repository.",
+            )
 
     def commit_url(self, repository: str, commit: str) -> str:
         """Return nothing: there is no page."""
@@ -133,16 +153,31 @@ class Git(Provider):
         return ""
 
 
+def is_at(url: str, server: str) -> bool:
+    """Whether a repository's URL is on a server: for https the same origin, for ssh the same host."""
+    short = None if "://" in url else SHORT_SSH.match(url)
+    there = urlsplit(server)
+    if short:
+        return short["host"].lower() == there.hostname
+    here = urlsplit(url)
+    if here.scheme == "ssh":
+        return here.hostname == there.hostname and (there.scheme != "ssh" or here.port == there.port)
+    ports = {"https": 443, "http": 80}
+    origins = [(parts.scheme, parts.hostname, parts.port or ports.get(parts.scheme)) for parts in (here, there)]
+    return origins[0] == origins[1]
+
+
 def clone_url(repository: str) -> str:
-    """Return a repository's URL in its long form.
+    """Return a repository's URL, checked; the short form of ssh stays as it is: its path begins in the user's home.
 
     Raises ``ConfigurationError`` for other schemes (``file``, ``ext`` and their like would run on this machine) and
     for a URL that holds a password.
     """
     text = repository.strip()
-    short = SHORT_SSH.match(text)
-    if short and "://" not in text:
-        text = f"ssh://{short['user']}@{short['host']}/{short['path'].lstrip('/')}"
+    if "://" not in text and (short := SHORT_SSH.match(text)):
+        if short["path"].startswith("-"):
+            raise ConfigurationError("The path in the repository's URL begins with a hyphen.")
+        return text
     try:
         parts = urlsplit(text)
         _ = parts.port  # raises ValueError for a port that is no number

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from dulwich.errors import GitProtocolError
+
 from ftp_deploy.exceptions import ConfigurationError
 
 GIGABYTE = 1024**3
@@ -23,17 +25,19 @@ class GitSource:
 
     ``url`` is http(s) or ssh (``ssh://git@host/path`` or ``git@host:path``); a login inside it is moved to ``username``
     and ``password`` by ``cleaned``. Time-outs are in seconds, sizes in bytes. ``certificate_authority`` is PEM text,
-    trusted besides the public authorities. ``known_hosts`` is OpenSSH known_hosts text, for ssh only.
+    trusted besides the public authorities. For ssh only: ``private_key`` with its ``passphrase``, and ``fingerprint``,
+    the SHA-256 fingerprint of the accepted host key.
     """
 
     url: str
     username: str = ""
     password: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
+    passphrase: str = field(default="", repr=False)
+    fingerprint: str = ""
     connect_timeout: float = 15.0
     reply_timeout: float = 60.0
     certificate_authority: str = field(default="", repr=False)
-    known_hosts: str = field(default="", repr=False)
     depth: int = 1
     total_timeout: float = 3600.0
     max_bytes: int = 8 * GIGABYTE
@@ -77,6 +81,37 @@ class GitSource:
             return self.url
         netloc, slash, path = rest.partition("/")
         return f"{scheme}://{netloc.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
+class ServerRefusal(GitProtocolError):
+    """The server answered with an ``ERR`` packet; the message is the server's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SSHAddress:
+    """The parts of an ssh URL. ``path`` is as the server's command takes it, ``port`` None for the usual one."""
+
+    username: str
+    host: str
+    port: int | None
+    path: str
+
+
+def ssh_address(url: str) -> SSHAddress:
+    """Take an ssh URL of either form apart, as git-clone(1) does. Raises ``ConfigurationError``."""
+    text = url.strip()
+    if "://" not in text:
+        login, _, path = text.partition(":")
+        username, _, host = login.rpartition("@")
+        return SSHAddress(username, host, None, path)
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ConfigurationError("The repository's URL cannot be read.") from error
+    path = unquote(parts.path)
+    path = path[1:] if path.startswith("/~") else path
+    return SSHAddress(unquote(parts.username or ""), host, port, path)
 
 
 def is_scp_style(url: str) -> bool:

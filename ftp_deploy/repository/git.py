@@ -15,12 +15,13 @@ from dulwich.refs import Ref
 from ftp_deploy.exceptions import (
     BranchMissing,
     CommitMissing,
-    ConfigurationError,
     RepositoryError,
     RepositoryUnavailable,
+    TransportError,
 )
-from ftp_deploy.repository.base import GitSource, TreeEntry
-from ftp_deploy.repository.git_http import HttpGitClient, ServerRefusal
+from ftp_deploy.repository.base import GitSource, ServerRefusal, TreeEntry
+from ftp_deploy.repository.git_http import HttpGitClient
+from ftp_deploy.repository.git_ssh import SSHGitClient
 from ftp_deploy.repository.snapshot import ObjectStore, Snapshot
 
 __all__ = ["GitSource", "Snapshot", "TreeEntry", "branch_head", "fetch"]
@@ -168,14 +169,9 @@ class NoHaves:
         """Take no notice."""
 
 
-def open_client(source: GitSource) -> HttpGitClient:
-    """Return a client for the source's protocol, not yet connected. Raises ``ConfigurationError`` for ssh."""
-    if source.is_ssh:
-        raise ConfigurationError(
-            f"{source.shown_url} is an SSH address; repositories are read over https.",
-            advice="Enter the repository's https address, with a token as the password.",
-        )
-    return HttpGitClient(source)
+def open_client(source: GitSource) -> HttpGitClient | SSHGitClient:
+    """Return a client for the source's protocol, not yet connected."""
+    return SSHGitClient(source) if source.is_ssh else HttpGitClient(source)
 
 
 @contextmanager
@@ -186,6 +182,10 @@ def errors_of(source: GitSource, *, by_id: bool = False) -> Iterator[None]:
         yield
     except HangupException as error:
         raise RepositoryUnavailable(f"{where} closed the connection in the middle of its answer.") from error
+    except TransportError as error:
+        if not error.transient:
+            raise
+        raise RepositoryUnavailable(f"{where}: {error.message}") from error
     except GitProtocolError as error:
         text = str(error)
         if by_id and (isinstance(error, ServerRefusal) or "not our ref" in text):

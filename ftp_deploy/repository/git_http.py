@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import certifi
 from dulwich.client import AbstractHttpGitClient
-from dulwich.errors import GitProtocolError
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as Urllib3TimeoutError
 from urllib3.util import Retry, Timeout, parse_url
@@ -27,15 +26,11 @@ from ftp_deploy.exceptions import (
     RepositoryMissing,
     RepositoryUnavailable,
 )
-from ftp_deploy.repository.base import GitSource
+from ftp_deploy.repository.base import GitSource, ServerRefusal
 from ftp_deploy.transports.judged_pools import JudgedPools
 
 MAX_REDIRECTS = 3
 USER_AGENT = "git/django-ftp-deploy"  # GitHub answers smart HTTP only to agents that begin with "git/"
-
-
-class ServerRefusal(GitProtocolError):
-    """The server answered with an ``ERR`` packet; the message is the server's own."""
 
 
 class HttpGitClient(AbstractHttpGitClient):

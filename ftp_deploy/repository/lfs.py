@@ -9,8 +9,8 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from ftp_deploy.exceptions import (
     UnresolvedPointer,
 )
 from ftp_deploy.repository.base import GitSource
-from ftp_deploy.repository.lfs_http import Client, Download, Failure, Link, endpoint_of, same_origin
+from ftp_deploy.repository.lfs_http import Client, Download, Failure, Link, clean_headers, endpoint_of, same_origin
+from ftp_deploy.repository.lfs_ssh import authenticate, must_be_encrypted
 
 OBJECTS_PER_BATCH = 100
 """Objects in one batch request; GitHub and GitLab take no more."""
@@ -145,14 +146,21 @@ class _Fetch:
             "hash_algo": "sha256",
             "objects": [{"oid": oid, "size": self.sizes[oid]} for oid in oids],
         }
-        url = f"{endpoint_of(self.source.url)}/objects/batch"
+        endpoint = self._endpoint()
+        link = replace(endpoint, url=f"{endpoint.url}/objects/batch")
         body = BytesIO()
-        status = client.post_json(url, json.dumps(request).encode(), body, LARGEST_ANSWER, self.tick, self.deadline)
+        status = client.post_json(link, json.dumps(request).encode(), body, LARGEST_ANSWER, self.tick, self.deadline)
         if isinstance(status, Failure):
             return status
         if status == 200:
             return _object_of(body.getvalue())
         return self._refusal(status, _message_of(body.getvalue()))
+
+    def _endpoint(self) -> Link:
+        """Return where batch requests go. Over ssh the server is asked each time: what it hands out runs out."""
+        if self.source.is_ssh:
+            return authenticate(self.source)
+        return Link(endpoint_of(self.source.url), login=True)
 
     def _refusal(self, status: int, said: str) -> Failure:
         """Return the failure that may pass, raise all others."""
@@ -258,12 +266,6 @@ def _link_of(item: dict[str, Any], source: GitSource) -> Link | Failure:
     headers = action.get("header") or {}
     if not isinstance(headers, dict):
         return Failure("the forge's link to it cannot be read", transient=False)
-    if source.url.startswith("https:") and not action["href"].startswith("https:"):
+    if must_be_encrypted(source) and not action["href"].startswith("https:"):
         return Failure("the forge's link to it is not encrypted", transient=False)
-    return Link(action["href"], _clean_headers(headers), login=same_origin(action["href"], source.url))
-
-
-def _clean_headers(headers: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
-    """Take over the headers that the forge wants to see again; one with a line end could smuggle in others."""
-    pairs: Iterable[tuple[str, str]] = ((str(name), str(value)) for name, value in headers.items())
-    return tuple((name, value) for name, value in pairs if re.fullmatch(r"[\w-]+", name) and value.isprintable())
+    return Link(action["href"], clean_headers(headers), login=same_origin(action["href"], source.url))

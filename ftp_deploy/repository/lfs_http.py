@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import ipaddress
+import re
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -172,12 +173,12 @@ class Client:
         return file
 
     def post_json(
-        self, url: str, body: bytes, answer: BytesIO, limit: int, tick: Tick, deadline: float
+        self, endpoint: Link, body: bytes, answer: BytesIO, limit: int, tick: Tick, deadline: float
     ) -> "int | Failure":
         """Send a batch request; return the HTTP status, or why there is none."""
-        link = Link(
-            url, (("Accept", MEDIA_TYPE), ("Content-Type", MEDIA_TYPE)), login=same_origin(url, self.source.url)
-        )
+        url, media = endpoint.url, (("Accept", MEDIA_TYPE), ("Content-Type", MEDIA_TYPE))
+        login = endpoint.login and same_origin(url, self.source.url)
+        link = Link(url, (*endpoint.headers, *media), login)
         handle = self._handle(link, Sink(answer, limit))
         handle.setopt(pycurl.POSTFIELDS, body)
         for _, failure in self._perform([(handle, None)], tick, deadline):
@@ -348,3 +349,9 @@ def judge(download: Download, sink: Sink, status: int) -> Failure | None:
     if sink.digest.hexdigest() != download.oid:
         return Failure("its content does not match its SHA-256", transient=True)
     return None
+
+
+def clean_headers(headers: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+    """Take over the headers that the forge wants to see again; one with a line end could smuggle in others."""
+    pairs: Iterable[tuple[str, str]] = ((str(name), str(value)) for name, value in headers.items())
+    return tuple((name, value) for name, value in pairs if re.fullmatch(r"[\w-]+", name) and value.isprintable())

@@ -7,7 +7,6 @@ from typing import Any
 from ftp_deploy.conf import conf
 from ftp_deploy.exceptions import FTPDeployError, IdentityRefused
 from ftp_deploy.models import Service
-from ftp_deploy.server.forms.service import SERVER_FIELDS
 from ftp_deploy.transports import open_transport
 from ftp_deploy.transports.base import Target
 
@@ -30,7 +29,7 @@ def target_of(values: dict[str, str], stored: Service | None) -> Target:
     """Return the target that a form describes. The stored secrets go only to the server they were stored for."""
     port = values.get("port", "")
     same = stored is not None and all(
-        str(getattr(stored, name) or "") == values.get(name, "").strip() for name in SERVER_FIELDS
+        str(getattr(stored, name) or "") == values.get(name, "").strip() for name in Service.sent_secrets[1]
     )
     secrets: dict[str, Any] = {name: values.get(name, "") for name in ("password", "private_key", "passphrase")}
     if same and stored and not any(secrets.values()):

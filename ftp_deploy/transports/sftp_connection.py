@@ -127,6 +127,22 @@ def read_key(target: Target) -> asyncssh.SSHKey | None:
 async def open_session(target: Target, addresses: Sequence[Address], key: asyncssh.SSHKey | None) -> Session:
     """Connect, check the host key, log in and start SFTP.
 
+    Raises ``ConnectionFailed``, ``LoginRefused``, ``IdentityRefused``, ``FeatureMissing``.
+    """
+    connection = await open_connection(target, addresses, key)
+    try:
+        async with asyncio.timeout(target.reply_timeout):
+            return await _start_sftp(connection)
+    except FAILURES as error:
+        connection.abort()
+        raise translate(error, f"Starting SFTP on {target.host}") from error
+
+
+async def open_connection(
+    target: Target, addresses: Sequence[Address], key: asyncssh.SSHKey | None
+) -> asyncssh.SSHClientConnection:
+    """Connect, check the host key and log in.
+
     A pinned key of another kind than the one that the server presents first is looked for among its other keys.
     Raises ``ConnectionFailed``, ``LoginRefused``, ``IdentityRefused``, ``FeatureMissing``.
     """
@@ -149,13 +165,13 @@ async def open_session(target: Target, addresses: Sequence[Address], key: asyncs
 
 async def _attempt(
     target: Target, addresses: Sequence[Address], key: asyncssh.SSHKey | None, host_key: HostKey, algorithms: list[str]
-) -> Session:
+) -> asyncssh.SSHClientConnection:
     opened: list[socket.socket] = []
     where = f"Connecting to {target.host}"
     try:
         sock = await asyncio.to_thread(open_socket, addresses, target.connect_timeout, opened.append)
         async with asyncio.timeout(target.connect_timeout + LOGIN_SECONDS):
-            connection = await _log_in(target, sock, key, host_key, algorithms)
+            return await _log_in(target, sock, key, host_key, algorithms)
     except BaseException as error:
         if not host_key.owns_socket:
             for sock in opened:
@@ -167,12 +183,6 @@ async def _attempt(
         if isinstance(error, (*FAILURES, ValueError)):
             raise translate(error, where) from error
         raise
-    try:
-        async with asyncio.timeout(target.reply_timeout):
-            return await _start_sftp(connection)
-    except FAILURES as error:
-        connection.abort()
-        raise translate(error, f"Starting SFTP on {target.host}") from error
 
 
 async def _log_in(

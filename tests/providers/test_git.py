@@ -30,7 +30,7 @@ class TestGitAccess:
         [
             ("https://git.example.com/o/r.git", "https://git.example.com/o/r.git"),
             ("ssh://deploy@git.example.com:2222/srv/r.git", "ssh://deploy@git.example.com:2222/srv/r.git"),
-            ("deploy@git.example.com:srv/r.git", "ssh://deploy@git.example.com/srv/r.git"),
+            ("deploy@git.example.com:srv/r.git", "deploy@git.example.com:srv/r.git"),
         ],
     )
     def test_urls(self, repository: str, url: str) -> None:
@@ -39,18 +39,36 @@ class TestGitAccess:
     @pytest.mark.parametrize(
         "repository",
         ["", "o/r", "file:///etc", "ext::sh -c x", "/srv/r.git", "https://", "https://u:p@h/r", "https://u@h/r",
-         "ssh://u:p@h/r", "https://h:x/r", "--upload-pack=x", "https://[/r", "https://h"],
+         "ssh://u:p@h/r", "https://h:x/r", "--upload-pack=x", "u@h:-x", "https://[/r", "https://h"],
     )  # fmt: skip
     def test_what_is_no_git_url_is_refused(self, repository: str) -> None:
         with pytest.raises(ConfigurationError):
             Git(Account()).git_access(repository)
 
     def test_the_login_is_beside_the_url(self) -> None:
-        access = Git(Account("ann", "canary")).git_access("https://git.example.com/r.git")
-        assert (access.username, access.password) == ("ann", "canary")
-        access = Git(Account("ann", "canary")).git_access("ssh://deploy@git.example.com/r.git")
-        assert (access.username, access.password, access.private_key) == ("deploy", "", "canary")
-        assert "canary" not in repr(access)
+        account = Account("ann", "canary", "https://git.example.com", private_key="canary", passphrase="canary")
+        access = Git(account).git_access("https://git.example.com/r.git")
+        assert (access.username, access.password, access.private_key) == ("ann", "canary", "")
+        for url in ("ssh://deploy@git.example.com/r.git", "deploy@git.example.com:r.git"):
+            access = Git(account).git_access(url)
+            assert (access.password, access.private_key, access.passphrase) == ("canary",) * 3
+            assert "canary" not in repr(access) + repr(account)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "https://evil.example.com/r.git", "https://git.example.com.evil.example.com/r.git",
+            "https://git.example.com:444/r.git", "http://git.example.com/r.git", "ssh://git@evil.example.com/r.git",
+            "git@evil.example.com:r.git", "https://evil.example.com/@git.example.com/r.git",
+        ],
+    )  # fmt: skip
+    def test_a_login_is_for_its_own_server(self, url: str) -> None:
+        for secret in ({"password": "canary"}, {"private_key": "canary"}):
+            with pytest.raises(ConfigurationError, match="another server"):
+                Git(Account("ann", url="https://git.example.com", **secret)).git_access(url)
+            with pytest.raises(ConfigurationError, match="for which server"):
+                Git(Account("ann", **secret)).git_access(url)
+        assert Git(Account("ann", url="https://git.example.com")).git_access(url).password == ""
 
     def test_hooks_are_made_by_hand(self) -> None:
         with pytest.raises(ApiError, match="no API"):

@@ -470,13 +470,6 @@ def test_a_login_in_the_url_is_used_and_not_shown(forge):
     assert "not-to-be-seen" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["git@forge.example:ada/site.git", "ssh://git@forge.example/ada/site.git"])
-def test_an_ssh_address_is_answered_with_advice(url):
-    with pytest.raises(ConfigurationError, match="SSH address") as caught:
-        branch_head(GitSource(url), "main")
-    assert "https" in caught.value.advice
-
-
 # --- TLS ---
 
 

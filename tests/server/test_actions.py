@@ -150,7 +150,7 @@ def test_an_empty_password_keeps_the_stored_one(operator, service):
 def test_a_changed_server_needs_the_password_again(operator, service):
     url = reverse("ftpdeploy_service_edit", args=[service.pk])
     page = operator.post(url, form_of(service, password="", host="evil.example")).content.decode()
-    assert "enter the password or key again" in page
+    assert "enter this again" in page
     assert Service.objects.get().host == "ftp.example.com"
     operator.post(url, form_of(service, password="other", host="new.example"))
     assert (Service.objects.get().host, Service.objects.get().password) == ("new.example", "other")
@@ -196,7 +196,7 @@ def test_a_stored_token_is_not_sent_to_another_forge(operator):
     account = Account.objects.create(name="Studio", provider="gitlab", token="canary", url="https://git.example.com")
     url = reverse("ftpdeploy_account_edit", args=[account.pk])
     page = operator.post(url, {"name": "Studio", "provider": "gitlab", "url": "https://evil.example"})
-    assert "enter the token again" in page.content.decode()
+    assert "enter this again" in page.content.decode()
     operator.post(url, {"name": "Atelier", "provider": "gitlab", "url": "https://git.example.com"})
     account.refresh_from_db()
     assert (account.name, account.token) == ("Atelier", "canary")

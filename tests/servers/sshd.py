@@ -3,12 +3,13 @@
 import asyncio
 import os
 import pwd
+import shlex
 import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ class ThreadedSFTP:
 
 
 class _PasswordLogin(asyncssh.SSHServer):
-    def __init__(self, server: ThreadedSFTP) -> None:
+    def __init__(self, server: "ThreadedSFTP | ThreadedGit") -> None:
         self._server = server
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
@@ -189,6 +190,88 @@ def threaded_sftp(folder: Path, sftp: type[asyncssh.SFTPServer] = asyncssh.SFTPS
         yield server
     finally:
         server.stop()
+
+
+class ThreadedGit:
+    """An SSH server of asyncssh in a thread that runs git's own ``upload-pack``, for one user with a password.
+
+    ``answers`` are further commands with what they write.
+    """
+
+    username = "git"
+    password = "päss wörd"
+
+    def __init__(self) -> None:
+        self.host_key = asyncssh.generate_private_key("ssh-ed25519")
+        self.passwords_tried: list[str] = []
+        self.connections = 0
+        self.commands: list[str] = []
+        self.answers: dict[str, str] = {}
+        self.silent = False
+        """Commands are taken and never answered."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._acceptor = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(DEADLINE)
+        self.port = self._acceptor.get_port()
+
+    async def _listen(self) -> asyncssh.SSHAcceptor:
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=lambda: _PasswordLogin(self),
+            server_host_keys=[self.host_key],
+            process_factory=self._serve,
+            encoding=None,
+        )
+
+    async def _serve(self, process: Any) -> None:
+        command = process.command or ""
+        self.commands.append(command)
+        if self.silent:
+            await asyncio.sleep(600)
+        if command in self.answers:
+            process.stdout.write(self.answers[command].encode())
+            process.exit(0)
+            return
+        words = shlex.split(command)
+        if words[0] != "git-upload-pack":
+            process.stderr.write(b"Unknown command\n")
+            process.exit(1)
+            return
+        pipe = asyncio.subprocess.PIPE
+        git = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, stderr=pipe)
+        feeding = asyncio.create_task(_pump(process.stdin, git.stdin))
+        await asyncio.gather(_pump(git.stdout, process.stdout), _pump(git.stderr, process.stderr))
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+        process.exit(await git.wait())
+
+    def stop(self) -> None:
+        """End the server and all its connections."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE)
+        self._loop.close()
+
+    async def _stop(self) -> None:
+        self._acceptor.close()
+        await self._acceptor.wait_closed()
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+async def _pump(reader: Any, writer: Any) -> None:
+    """Pass bytes on until there are no more, or nobody takes them."""
+    with suppress(OSError, asyncssh.Error):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
 
 
 class Cutter:

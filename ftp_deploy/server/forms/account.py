@@ -15,7 +15,7 @@ class AccountForm(SecretsFormMixin, forms.ModelForm):
 
     class Meta:
         model = Account
-        fields = ["name", "provider", "username", "token", "url"]
+        fields = ["name", "provider", "username", "token", "private_key", "passphrase", "url"]
         help_texts = {
             "name": _("How you call it, such as the client’s name."),
             "token": _("It must be allowed to read repositories and to manage their webhooks."),
@@ -27,15 +27,3 @@ class AccountForm(SecretsFormMixin, forms.ModelForm):
             field.label = capfirst(field.label)
         if self.instance.pk:
             self.fields["provider"].disabled = True
-
-    @property
-    def has_stored(self) -> bool:
-        """Whether a token is stored. Looks at the row, so no key is needed."""
-        return bool(self.instance.pk and self.instance.__dict__.get("token"))
-
-    def clean(self) -> dict[str, Any]:
-        """Ask again for a stored token that would otherwise be sent to another forge."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if self.has_stored and "url" in self.changed_data and not cleaned.get("token"):
-            self.add_error("token", _("The address changed: enter the token again."))
-        return cleaned

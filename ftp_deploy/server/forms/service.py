@@ -9,9 +9,6 @@ from django.utils.translation import gettext_lazy as _
 from ftp_deploy.forms import SecretsFormMixin
 from ftp_deploy.models import Service
 
-SERVER_FIELDS = ("protocol", "host", "port", "username")
-"""Where the stored password goes: when one of these changes, it has to be entered again."""
-
 
 class ServiceForm(SecretsFormMixin, forms.ModelForm):
     """Adds or edits a service."""
@@ -39,6 +36,7 @@ class ServiceForm(SecretsFormMixin, forms.ModelForm):
             "account",
             "repository_name",
             "repository_slug",
+            "repository_fingerprint",
             "branch",
             "subdirectory",
             "excludes",
@@ -94,17 +92,10 @@ class ServiceForm(SecretsFormMixin, forms.ModelForm):
         if isinstance(field, forms.ModelChoiceField):
             field.empty_label = words
 
-    def has_stored(self, name: str) -> bool:
-        """Whether the service has this secret already. Looks at the row, so no key is needed."""
-        return bool(self.instance.pk and self.instance.__dict__.get(name))
-
     def clean(self) -> dict[str, Any]:
-        """Ask again for a stored password that would otherwise be sent to another server."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        moved = bool(self.instance.pk) and any(name in self.changed_data for name in SERVER_FIELDS)
+        """Ask for a login, and name the repository where nobody did."""
+        cleaned = super().clean()
         given = cleaned.get("password") or cleaned.get("private_key")
-        if moved and not given and (self.has_stored("password") or self.has_stored("private_key")):
-            self.add_error("password", _("The server or the user changed: enter the password or key again."))
         if not self.instance.pk and not given and "password" not in self.errors:
             self.add_error("password", _("Enter the password, or for SFTP a private key."))
         slug = str(cleaned.get("repository_slug") or "")

@@ -1,6 +1,7 @@
 """What the service form asks while it is filled in: repositories, branches, a connection, folders, excludes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from django.core.cache import cache
@@ -127,7 +128,7 @@ class Folders(FormTool):
 
 def branch_files(values: Mapping[str, str]) -> list[str]:
     """Return the paths of all files of the form's branch; kept for ten minutes."""
-    from ftp_deploy.deploys.source import may_be_private
+    from ftp_deploy.deploys.source import source_of
     from ftp_deploy.repository import git
 
     forge = forge_of(values)
@@ -137,17 +138,13 @@ def branch_files(values: Mapping[str, str]) -> list[str]:
     key = "ftpdeploy:tree:" + version(forge.name, forge.account.username, forge.account.url, slug, branch)
     paths: list[str] | None = cache.get(key)
     if paths is None:
-        access = forge.git_access(slug)
-        source = git.GitSource(
-            url=access.url,
-            username=access.username,
-            password=access.password,
-            private_key=access.private_key,
-            connect_timeout=conf.CONNECT_TIMEOUT,
-            reply_timeout=min(conf.REPLY_TIMEOUT, 20.0),
-            allow_private_addresses=may_be_private(forge.name, has_account=bool(values.get("account"))),
+        source = source_of(
+            forge,
+            slug,
+            has_account=bool(values.get("account")),
+            fingerprint=values.get("repository_fingerprint", "").strip(),
         )
-        with git.fetch(source, branch) as snapshot:
+        with git.fetch(replace(source, reply_timeout=min(conf.REPLY_TIMEOUT, 20.0)), branch) as snapshot:
             paths = [entry.path.decode(errors="replace") for entry in snapshot.tree]
         cache.set(key, paths, TREE_SECONDS)
     return paths
