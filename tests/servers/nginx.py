@@ -4,7 +4,8 @@ import re
 
 from tests.servers.binaries import need
 from tests.servers.certificates import Certificates
-from tests.servers.programs import Program, free_ports, listens
+from tests.servers.ports import free_ports
+from tests.servers.programs import Program, listens
 from tests.standalone.processes import ROOT
 
 EXAMPLE = ROOT / "docs" / "examples" / "nginx.conf"

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from ftp_deploy.standalone.demo.stage import free_ports
 from ftp_deploy.standalone.processes import ftp_deploy_command
 from tests.server.browser import chromium
 from tests.servers.certificates import Certificates
 from tests.servers.nginx import Nginx
+from tests.servers.ports import free_ports
 from tests.standalone.processes import clean_environment, spawn, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
