@@ -5,9 +5,9 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.contrib.auth.management import create_permissions
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from ftp_deploy.models import Service
+from ftp_deploy.models import Notification, Service
 
 OPERATORS = "Deploy operators"
 """See everything, deploy, restore, skip; change no service."""
@@ -28,6 +28,16 @@ def services_for(user: Any) -> QuerySet[Service]:
     if user.is_superuser:
         return Service.objects.all()
     return Service.objects.filter(Q(groups=None) | Q(groups__in=user.groups.all())).distinct()
+
+
+def notifications_for(user: Any) -> QuerySet[Notification]:
+    """Return the notification sets that a person may see: those of their services, and those that no service uses.
+
+    The set of a service that they may not see names the people of somebody else.
+    """
+    users = Service.objects.filter(notification=OuterRef("pk"))
+    seen = services_for(user).filter(notification=OuterRef("pk"))
+    return Notification.objects.filter(~Exists(users.order_by()) | Exists(seen.order_by()))
 
 
 def may_see(user: Any, service: Service) -> bool:

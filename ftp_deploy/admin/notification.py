@@ -7,6 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ftp_deploy import notifications
+from ftp_deploy.access import notifications_for
 from ftp_deploy.admin.base import AuditedAdmin, ModelAdmin, ReadOnly, SecretsForm, TabularInline, each, permitted
 from ftp_deploy.admin.marks import marked
 from ftp_deploy.models import Address, Message, Notification
@@ -44,6 +45,10 @@ class NotificationAdmin(AuditedAdmin[Notification]):
             {"fields": ("channels", "webhook_url", "webhook_secret", ("channels_success", "channels_fail"))},
         ),
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Notification]:
+        """Select the sets that this user may see."""
+        return super().get_queryset(request).filter(pk__in=notifications_for(request.user).values("pk"))
 
     @admin.display(description=_("told of success"))
     def on_success(self, notification: Notification) -> str:

@@ -80,7 +80,13 @@ class ServiceAdmin(AuditedAdmin[Service]):
         "checked_at",
         "enabled",
     )
-    list_filter = ("status", "enabled", "provider", "protocol", "notification")
+    list_filter = (
+        "status",
+        "enabled",
+        "provider",
+        "protocol",
+        ("notification", admin.RelatedOnlyFieldListFilter),
+    )
     search_fields = ("repository_name", "repository_slug", "branch", "host", "username", "path")
     list_per_page = 50
     autocomplete_fields = ("notification", "account")

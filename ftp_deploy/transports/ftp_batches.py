@@ -85,7 +85,7 @@ def measure(control: Control, lane: Lane[Batch[str]]) -> None:
             if 400 <= reply.code < 500:
                 raise refusal(reply, f"tell the size of {path}", path)
             digits = reply.text.strip().split(" ")[-1]
-            batch.found[path] = int(digits) if reply.code == 213 and digits.isdigit() else None
+            batch.found[path] = int(digits) if reply.code == 213 and digits.isdecimal() else None
 
 
 def delete(control: Control, lane: Lane[Batch[str]]) -> None:

@@ -73,7 +73,7 @@ def _read_machine(lines: Iterator[str], path: str) -> Listing:
         entries.append(
             RemoteFile(
                 f"{path}/{name}" if path else name,
-                size=int(size) if size.isdigit() and kind != "dir" else 0,
+                size=int(size) if size.isdecimal() and kind != "dir" else 0,
                 is_directory=kind == "dir",
                 modified=_read_time(facts.get("modify", "")),
             )

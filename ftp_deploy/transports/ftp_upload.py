@@ -123,7 +123,7 @@ class Uploader:
             self.server.size_works = False
             return
         digits = reply.text.strip().split(" ")[-1]
-        if reply.code != 213 or not digits.isdigit() or int(digits) != upload.size:
+        if reply.code != 213 or not digits.isdecimal() or int(digits) != upload.size:
             raise VerificationFailed(
                 f"{upload.path} has {upload.size} bytes, but after the upload the server says: {reply}.",
                 path=upload.path,

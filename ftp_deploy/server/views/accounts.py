@@ -87,6 +87,7 @@ class TryAccount(Page):
             messages.error(request, refusal(error))
         else:
             found = ngettext("It works: %(number)s repository.", "It works: %(number)s repositories.", number)
+            audit.record(request, "try account", None, str(account))
             messages.success(request, found % {"number": number})
         return redirect("ftpdeploy_accounts")
 

@@ -10,10 +10,10 @@ from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from ftp_deploy import audit
-from ftp_deploy.access import services_for
+from ftp_deploy.access import notifications_for, services_for
 from ftp_deploy.deploys import restore as restoring
 from ftp_deploy.exceptions import FTPDeployError
-from ftp_deploy.models import Deploy, Notification, Service
+from ftp_deploy.models import Deploy, Service
 from ftp_deploy.server.views.base import Page
 
 FILES_SHOWN = 1000
@@ -222,14 +222,16 @@ class NotificationCard(Page, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the choices; ``show`` asks for the card as it was."""
         service = service_of(self.request, self.kwargs["pk"])
-        choices = None if "show" in self.request.GET or kwargs.pop("saved", False) else Notification.objects.all()
+        shown = "show" in self.request.GET or kwargs.pop("saved", False)
+        choices = None if shown else notifications_for(self.request.user)
         return super().get_context_data(service=service, choices=choices, **kwargs)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Store the choice."""
         service = service_of(request, pk)
         chosen = request.POST.get("notification", "")
-        service.notification = get_object_or_404(Notification, pk=int(chosen)) if chosen.isdigit() else None
+        sets = notifications_for(request.user)
+        service.notification = get_object_or_404(sets, pk=int(chosen)) if chosen.isdecimal() else None
         service.save(update_fields=["notification"])
         audit.record(request, "change notification", service, to=str(service.notification or ""))
         if request.headers.get("HX-Request"):

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, time, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
@@ -155,8 +155,9 @@ class Audit(Entries):
     time_field = "at"
 
     def rows(self) -> QuerySet[Any]:
-        """Return all entries."""
-        return AuditEntry.objects.all()
+        """Return what was done to the services that the person sees, and what concerns no service."""
+        seen = services_for(self.request.user).order_by().values("pk")
+        return AuditEntry.objects.filter(Q(service=None) | Q(service__in=seen))
 
 
 class Echo:

@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 from django.views.generic import DeleteView, ListView, UpdateView
 
 from ftp_deploy import audit
+from ftp_deploy.access import notifications_for
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Notification
 from ftp_deploy.notifications import sets
@@ -31,7 +32,8 @@ class Notifications(Page, ListView):
 
     def get_queryset(self) -> Any:
         """Return the sets with their addresses and the number of services that use them."""
-        return Notification.objects.annotate(users=Count("services")).prefetch_related("addresses").order_by("name")
+        sets = notifications_for(self.request.user)
+        return sets.annotate(users=Count("services")).prefetch_related("addresses").order_by("name")
 
 
 class EditNotification(Page, UpdateView):
@@ -43,6 +45,10 @@ class EditNotification(Page, UpdateView):
     success_url = reverse_lazy("ftpdeploy_notifications")
     permission_required = "ftp_deploy.change_notification"
     action = "edit notification"
+
+    def get_queryset(self) -> Any:
+        """Return the sets that the person may see."""
+        return notifications_for(self.request.user)
 
     def addresses(self) -> Any:
         """Return the table of addresses, filled from the request."""
@@ -86,6 +92,10 @@ class DeleteNotification(Page, DeleteView):
     template_name = "ftp_deploy/server/confirm.html"
     success_url = reverse_lazy("ftpdeploy_notifications")
 
+    def get_queryset(self) -> Any:
+        """Return the sets that the person may see."""
+        return notifications_for(self.request.user)
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the words of the question."""
         users = self.object.services.count()
@@ -119,7 +129,7 @@ class SendTest(Page):
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Send it and say to whom, or who did not take it."""
-        notification = get_object_or_404(Notification, pk=pk)
+        notification = get_object_or_404(notifications_for(request.user), pk=pk)
         try:
             told = self.send(notification)
         except FTPDeployError as error:

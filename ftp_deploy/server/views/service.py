@@ -3,13 +3,14 @@
 from typing import Any
 
 from django.contrib import messages
+from django.forms import ModelChoiceField
 from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse, reverse_lazy
 from django.utils.translation import gettext as _
 from django.views.generic import DeleteView, UpdateView
 
 from ftp_deploy import audit, hooks, tasks
-from ftp_deploy.access import services_for
+from ftp_deploy.access import notifications_for, services_for
 from ftp_deploy.models import Account, Service
 from ftp_deploy.models.account import settings_login
 from ftp_deploy.models.choices import provider_choices
@@ -39,6 +40,14 @@ class EditService(Page, UpdateView):
     def get_queryset(self) -> Any:
         """Return the services that the person sees."""
         return services_for(self.request.user)
+
+    def get_form(self, form_class: Any = None) -> Any:
+        """Return the form; it offers the notification sets that the person may see."""
+        form = super().get_form(form_class)
+        choice = form.fields["notification"]
+        if isinstance(choice, ModelChoiceField):
+            choice.queryset = notifications_for(self.request.user)
+        return form
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Save, write down which fields changed (never a secret's value), and have the service checked."""

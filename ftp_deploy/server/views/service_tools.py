@@ -41,7 +41,7 @@ class FormTool(Page):
 def forge_of(values: Mapping[str, str]) -> Provider:
     """Return the forge that a form's source and account name. Raises ``ConfigurationError``."""
     name, account = values.get("provider", ""), values.get("account", "")
-    if account.isdigit():
+    if account.isdecimal():
         stored = get_object_or_404(Account, pk=int(account), provider=name)
         return open_provider(name, stored.as_login(), conf.PROVIDERS)
     return open_provider(name, settings_login(name), conf.PROVIDERS)
@@ -88,7 +88,7 @@ class Branches(FormTool):
 def stored_service(request: HttpRequest) -> Service | None:
     """Return the service that is being edited, None for a new one."""
     pk = request.POST.get("service", "")
-    if not pk.isdigit() or not request.user.has_perm("ftp_deploy.change_service"):
+    if not pk.isdecimal() or not request.user.has_perm("ftp_deploy.change_service"):
         return None
     return services_for(request.user).filter(pk=int(pk)).first()
 
