@@ -1,7 +1,10 @@
 """Write a picture of each page into docs/images/: light and dark, desktop and phone. ``fab screenshots``."""
 
 import os
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +14,37 @@ import django
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
+
+
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><include ignore_missing="yes">/etc/fonts/fonts.conf</include>
+<match target="pattern"><test qual="any" name="family"><string>system-ui</string><string>sans</string>
+<string>sans-serif</string><string>DejaVu Sans</string></test>
+<edit name="family" mode="assign" binding="strong"><string>Inter</string></edit></match></fontconfig>
+"""
+"""The system's font, as a desktop has one: Inter where it is installed (Debian: fonts-inter)."""
+
+
+@contextmanager
+def desktop_font() -> Iterator[None]:
+    """Let the browser take a desktop's font for the system's."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "fonts.conf"
+        file.write_text(FONTS)
+        os.environ["FONTCONFIG_FILE"] = str(file)
+        try:
+            yield
+        finally:
+            del os.environ["FONTCONFIG_FILE"]
+
+
+def make_small(pictures: list[Path]) -> None:
+    """Reduce the pictures to 256 colours each, where pngquant is installed: a third of the size, no visible loss."""
+    program = shutil.which("pngquant")
+    if program and pictures:
+        options = ["--force", "--ext", ".png", "--skip-if-larger", "--strip", "--speed", "1"]
+        subprocess.run([program, *options, *map(str, pictures)], check=False)
 
 
 @contextmanager
@@ -133,8 +167,11 @@ def main() -> None:
         sample.fill()
         sample.add_admin()
         preview = mock.patch("ftp_deploy.deploys.restore.preview_restore", sample_preview)
-        with preview, chromium() as browser:
-            take(browser, site, sys.argv[1] if len(sys.argv) > 1 else "")
+        only = sys.argv[1] if len(sys.argv) > 1 else ""
+        with desktop_font(), preview, chromium() as browser:
+            take(browser, site, only)
+    names = only.split(",") if only else [""]
+    make_small([path for path in IMAGES.glob("*.png") if any(path.name.startswith(name) for name in names)])
 
 
 if __name__ == "__main__":
