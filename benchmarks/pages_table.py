@@ -5,6 +5,7 @@ import platform
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from benchmarks.table import list_row
@@ -47,9 +48,10 @@ def about(given: argparse.Namespace) -> str:
 
 
 def cleaned(command: str) -> str:
-    """Return the command line without the address of a database."""
+    """Return the command line without the place of a database, and with the output's name alone."""
     words = command.split()
-    return " ".join(word for number, word in enumerate(words) if "--database" not in (word, words[number - 1]))
+    kept = [word for number, word in enumerate(words) if "--database" not in (word, words[number - 1])]
+    return " ".join(Path(word).name if word.endswith(".rst") else word for word in kept)
 
 
 def table(pages: Iterable[Any]) -> str:
