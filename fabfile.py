@@ -76,7 +76,21 @@ def testi(context, module=""):
 @task
 def faults(context):
     """The long fault suite: processes killed, servers that hang, networks that lose packets."""
-    pytest(context, "-m", "faults", *paths_of_tests(""), processes=0)
+    pytest(context, "-m", "faults and not kills", *paths_of_tests(""), processes=0)
+
+
+@task(
+    help={
+        "seeds": "how many seeds for each protocol and each of server, worker and link; default: 50",
+        "first": "the first seed; default: 0",
+        "only": "a part of the runs, such as sftp or ftps-worker",
+    }
+)
+def kills(context, seeds=50, first=0, only=""):
+    """Kill the server, the worker or the link in the middle of deploys, at seeded moments (about 2 s a run)."""
+    variables = {"FTP_DEPLOY_KILL_SEEDS": str(seeds), "FTP_DEPLOY_KILL_SEED": str(first)}
+    chosen = ["-k", " and ".join(f"{part}-" for part in only.split("-"))] if only else []
+    python(context, "pytest", "-m", "kills", "-rA", *chosen, "tests/kills", **variables)
 
 
 @task

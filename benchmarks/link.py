@@ -39,8 +39,11 @@ def missing() -> str:
 
 
 @contextmanager
-def link(rtt: float, work: Path) -> Iterator[Link]:
-    """Make the namespaces and, for a latency above 0, the link; both go away at the end."""
+def link(rtt: float, work: Path, loss: float = 0) -> Iterator[Link]:
+    """Make the namespaces and, for a latency above 0, the link, which loses ``loss`` per cent of all packets.
+
+    Both go away at the end.
+    """
     client, server = f"bench-client-{os.getpid()}", f"bench-server-{os.getpid()}"
     for name in (client, server):
         ip("netns", "add", name)
@@ -50,7 +53,7 @@ def link(rtt: float, work: Path) -> Iterator[Link]:
         if not rtt:
             yield Link(server, server, 0, "127.0.0.1", "lo")
             return
-        process = delay(client, server, rtt, work)
+        process = delay(client, server, rtt, work, loss)
         for name, device, address in ((client, "tunA", CLIENT), (server, "tunB", SERVER)):
             ip("-n", name, "addr", "add", f"{address}/24", "dev", device)
             ip("-n", name, "link", "set", device, "txqueuelen", "10000", "up")
@@ -63,11 +66,11 @@ def link(rtt: float, work: Path) -> Iterator[Link]:
             ip("netns", "del", name)
 
 
-def delay(client: str, server: str, rtt: float, work: Path) -> "subprocess.Popen[bytes]":
+def delay(client: str, server: str, rtt: float, work: Path, loss: float = 0) -> "subprocess.Popen[bytes]":
     program = work / "netdelay"
     if not program.exists():
         subprocess.run(["cc", "-O2", "-o", str(program), str(HERE / "netdelay.c")], check=True)
-    command = [str(program), client, "tunA", server, "tunB", str(rtt / 2)]
+    command = [str(program), client, "tunA", server, "tunB", str(rtt / 2), str(loss)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout
     if process.stdout.readline() != b"ready\n":

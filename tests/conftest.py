@@ -15,7 +15,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     pytest reports each rerun with an R, so that a test that needs them often is seen.
     """
     for item in items:
-        if item.get_closest_marker("integration"):
+        if item.get_closest_marker("integration") and not item.get_closest_marker("kills"):
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -161,6 +162,8 @@ class ProcessServer(FTPServer):
     def kill(self) -> None:
         if self.process is None:
             return
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGSTOP)  # so that it starts no session that is not seen
         for child in self.processes():
             kill(child)
         self.process.wait(timeout=DEADLINE)

@@ -38,7 +38,7 @@ class Proxy:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self.port = self._run(self._listen(self.target))
+        self.port = self._run(self._listen())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,13 +72,15 @@ class Proxy:
     def _run(self, work: object) -> int:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)  # type: ignore[arg-type, return-value]
 
-    async def _listen(self, port: int, *, once: bool = False) -> int:
+    async def _listen(self, port: int = 0, *, once: bool = False) -> int:
+        """Listen on a free port for ``port``; for 0, for ``target`` as it is when somebody connects."""
+
         async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if once:
                 server.close()
                 self._servers.remove(server)
             with suppress(asyncio.CancelledError):  # the proxy is being closed
-                await self._join(reader, writer, port)
+                await self._join(reader, writer, port or self.target)
 
         server = await asyncio.start_server(take, "127.0.0.1", 0)
         self._servers.append(server)
