@@ -3,12 +3,12 @@
 from django.db import transaction
 
 from ftp_deploy.deploys.contents import Contents
-from ftp_deploy.deploys.drift import compare
 from ftp_deploy.deploys.journal import accept, hold
 from ftp_deploy.deploys.manifest import Entry, Manifest
 from ftp_deploy.deploys.planning import plan_service
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.server import Server
+from ftp_deploy.deploys.verify import compare, compare_hashes
 from ftp_deploy.models import Service, ServiceManifest
 from ftp_deploy.models.service import FirstDeploy
 from ftp_deploy.repository.snapshot import Snapshot
@@ -18,9 +18,10 @@ SHOWN = 20
 
 
 def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, server: Server) -> None:
-    """List the server once and take every file of the tree that is there with the right size as deployed.
+    """List the server once and take every file of the tree as deployed that is there with the right size.
 
-    Only the real differences are uploaded afterwards; files that the repository does not know are left alone.
+    Where the server can hash files, the hash has to be right as well. Only the real differences are uploaded
+    afterwards; files that the repository does not know are left alone.
     """
     known = ServiceManifest.objects.filter(service=service).exclude(files=0, commit="")
     if service.first_deploy != FirstDeploy.ADOPT or known.exists():
@@ -29,7 +30,11 @@ def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, ser
     contents = Contents(snapshot)
     contents.prepare(planned.plan.changes, recorder.lease.guard)
     expected = {change.path: contents.sizes[change.blob_id] for change in planned.plan.changes}
-    report = compare(expected, server.transport.walk())
+    transport, guard = server.transport, recorder.lease.guard
+    report = compare(expected, transport, tick=guard)
+    if transport.hash_kind:
+        digests = {change.path: contents.digest(change.blob_id, transport.hash_kind) for change in planned.plan.changes}
+        report = compare_hashes(report, digests, transport, guard)
     absent = {*report.missing, *report.different}
     same = {
         change.path: Entry(change.blob_id, change.mode, contents.sizes[change.blob_id])
@@ -39,7 +44,8 @@ def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, ser
     with transaction.atomic():
         hold(recorder.lease)
         accept(service.pk, same, set())
-    recorder.log(f"Adopted {len(same)} files that the server already has.")
+    how = f"size and {transport.hash_kind}" if report.hashed else "size; the server offers no hashes"
+    recorder.log(f"Adopted {len(same)} files that the server already has, compared by {how}.")
     for word, paths in (("missing", report.missing), ("different", report.different), ("unknown", report.unknown)):
         if paths:
             shown = ", ".join(paths[:SHOWN]) + (" ..." if paths[SHOWN:] else "")

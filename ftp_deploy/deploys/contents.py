@@ -14,6 +14,7 @@ from ftp_deploy.repository import lfs
 from ftp_deploy.repository.lfs import Pointer, Tick, parse_pointer
 from ftp_deploy.repository.snapshot import Snapshot
 from ftp_deploy.transports.base import Guard
+from ftp_deploy.transports.hashes import digest_of
 
 POINTER_BYTES = 1024
 """A Git LFS pointer is never larger (Git LFS specification)."""
@@ -71,6 +72,14 @@ class Contents:
                 tick=tick,
             )
         return len(wanted)
+
+    def digest(self, blob_id: str, kind: str) -> str:
+        """Return the hash (``hashes.KINDS``) of a content that was prepared; empty where that needs a download."""
+        pointer = self._pointers.get(blob_id)
+        if pointer is not None:
+            return pointer.oid if kind == "sha256" else ""
+        with self.open(blob_id) as stream:
+            return digest_of(stream, kind)
 
     def open(self, blob_id: str) -> BinaryIO:
         """Return the content as a file, from its start."""

@@ -14,7 +14,7 @@ from ftp_deploy.deploys.planning import Planned, plan_service
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.server import Server
 from ftp_deploy.deploys.skips import settle_skips
-from ftp_deploy.exceptions import LeaseLost, TransportError
+from ftp_deploy.exceptions import LeaseLost, PermissionRefused, TransportError
 from ftp_deploy.models import Change, Deploy, Service
 from ftp_deploy.repository.snapshot import Snapshot
 from ftp_deploy.transports.base import Rename, Transport, Upload
@@ -89,14 +89,14 @@ class _Transfer:
 
     def run(self, planned: Planned) -> None:
         """Upload, switch, delete; what was done is recorded even when a step fails."""
-        copies = drift.look(self.recorder, self.service, self.transport, planned.manifest, self.journal)
+        changed = drift.look(self.recorder, self.service, self.transport, planned.manifest, self.journal)
         self.recorder.enter(Deploy.Phase.UPLOADING)
         try:
+            drift.keep_copies(self.transport, changed, planned.plan.replaced_directories, self.recorder)
             self._clear_the_way(planned)
             self._make_directories(planned.manifest)
             self._upload()
             self.recorder.lease.persist(self.recorder.enter_switch)
-            drift.keep_copies(self.transport, copies, self.recorder)
             self._switch(planned)
             self._prune(planned)
         except LeaseLost:
@@ -127,6 +127,25 @@ class _Transfer:
         if not self.service.atomic:
             self.journal.forget(self.journal.to_upload())
         began = time.monotonic()
+        count, size = len(self.journal.to_upload()), sum(row.size for row in self.journal.to_upload())
+        try:
+            self._send()
+        except PermissionRefused as error:
+            # Somebody may have removed a directory that held files of ours: then it has to be made again.
+            if not parents_of({error.path}) - set(self.new_directories):
+                raise
+            self.journal.write_uploaded()
+            self._make_directories(Manifest())
+            said = self.journal.with_live_names(error.message)
+            self.recorder.log(f"{said} Trying again, with all directories made anew.")
+            self._send()
+        self.journal.write_uploaded()
+        self.recorder.lease.guard()
+        if count:
+            shown = filesizeformat(size).replace("\xa0", " ")
+            self._log_step(f"Sent and checked {count} files, {shown}", began)
+
+    def _send(self) -> None:
         uploads = [self._as_upload(row) for row in self.journal.to_upload()]
         for progress in self.transport.upload(uploads, self.recorder.lease.stopping):
             done = self.journal.uploaded(progress.done)
@@ -138,11 +157,6 @@ class _Transfer:
             if self.recorder.flush_if_due():
                 self.journal.write_uploaded()
             self.recorder.lease.guard_files()
-        self.journal.write_uploaded()
-        self.recorder.lease.guard()
-        if uploads:
-            size = filesizeformat(sum(upload.size for upload in uploads)).replace("\xa0", " ")
-            self._log_step(f"Sent and checked {len(uploads)} files, {size}", began)
 
     def _log_step(self, what: str, began: float) -> None:
         self.recorder.log(f"{what}, in {time.monotonic() - began:.1f} s.")
@@ -158,6 +172,7 @@ class _Transfer:
             open=lambda: self.contents.open(row.blob_id),
             mode=mode,
             modified=self.recorder.deploy.created_at if self.service.set_modification_time else None,
+            name=row.path,
         )
 
     def _switch(self, planned: Planned) -> None:

@@ -4,7 +4,7 @@ from argparse import Namespace
 from typing import TextIO
 
 from ftp_deploy import validation
-from ftp_deploy.deploys import drift
+from ftp_deploy.deploys.verify import verify as verify_service
 from ftp_deploy.management.services import find_service, find_services
 
 LISTED = 50
@@ -26,15 +26,17 @@ def check(options: Namespace, out: TextIO) -> int:
 
 
 def verify(options: Namespace, out: TextIO) -> int:
-    """Compare a server with what we put there; 1 where a file is missing or of another size."""
+    """Compare a server with what we put there; 1 where a file is missing or another one."""
     service = find_service(options.service)
-    report = drift.verify(service)
+    report = verify_service(service)
     for word, paths in (("missing", report.missing), ("changed", report.different), ("not ours", report.unknown)):
         out.write(f"{len(paths)} {word}\n")
         for path in paths[:LISTED]:
             out.write(f"  {path}\n")
         if len(paths) > LISTED:
             out.write(f"  and {len(paths) - LISTED} more\n")
+    how = f"by size, {report.hashed} of them by the server's hash as well" if report.hashed else "by size"
+    out.write(f"{report.compared} files were compared, {how}.\n")
     out.write("The server is as we left it.\n" if report.clean else "Deploy with --full to put everything right.\n")
     return 0 if report.clean else 1
 

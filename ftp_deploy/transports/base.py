@@ -9,7 +9,7 @@ record progress, keep its lease, and stop. Closing the generator aborts the oper
 
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -43,11 +43,14 @@ class Traits:
     features: tuple[str, ...] = ()
     rename_over: bool | None = None
     epsv: bool | None = None
+    tls_1_2: bool | None = None
+    """TLS 1.3 was seen to break on this server, so 1.2 is spoken. False: 1.2 was no better."""
     utf8: bool | None = None
     chmod: bool | None = None
     set_time: bool | None = None
     machine_listing: bool | None = None
     hash_command: str | None = None
+    """How the server hashes files: an FTP command, or an SFTP extension with its algorithm; None: it does not."""
     connection_ceiling: int | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -116,6 +119,13 @@ class Upload:
     open: Callable[[], BinaryIO] = field(repr=False)
     mode: int | None = None
     modified: datetime | None = None
+    name: str = ""
+    """What people know the file as, where ``path`` is a temporary one; empty: the path itself."""
+
+    @property
+    def shown(self) -> str:
+        """The name for messages and for the progress."""
+        return self.name or self.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,7 @@ class Progress:
     done: tuple[str, ...] = ()
     bytes_sent: int = 0
     current: str = ""
+    """The file under way, by the name that people know."""
     message: str = ""
     """A line for the deploy's log, such as a retried file; mostly empty."""
 
@@ -218,6 +229,18 @@ class Transport(ABC):
     @abstractmethod
     def sizes(self, paths: Sequence[str]) -> dict[str, int | None]:
         """Return the size of each file in bytes, None for one that does not exist."""
+
+    @property
+    def hash_kind(self) -> str:
+        """Which hash of a file the server can compute (one of ``hashes.KINDS``); empty where it cannot."""
+        return ""
+
+    def matches(self, digests: Mapping[str, str]) -> dict[str, bool | None]:
+        """Let the server hash files; say for each path whether its content has this digest of ``hash_kind``.
+
+        None: the server did not say, such as for a file that does not exist.
+        """
+        return dict.fromkeys(digests)
 
     @abstractmethod
     def walk(self) -> Iterator[RemoteFile]:

@@ -1,6 +1,6 @@
 """FTP, and FTP over TLS: the transport that the deploys see. How it is fast is told in the ``ftp_*`` modules."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ from ftp_deploy.transports.crew import Crew, Lane
 from ftp_deploy.transports.ftp_batches import batches
 from ftp_deploy.transports.ftp_control import Control
 from ftp_deploy.transports.ftp_data import DataConnection
+from ftp_deploy.transports.ftp_hashes import kind_of, read_hash
 from ftp_deploy.transports.ftp_server import Server
 from ftp_deploy.transports.ftp_tls import certificate_of, show_fingerprint
 from ftp_deploy.transports.ftp_upload import Uploader
@@ -45,6 +46,8 @@ Job = TypeVar("Job")
 
 PROBE = b"ftp-deploy\n"
 DOWNLOAD_BLOCK = 256 * 1024
+DEEPEST = 64
+"""Directories below each other that a listing follows; deeper ones are a mistake or a trap."""
 
 
 class FTP(Transport):
@@ -173,12 +176,30 @@ class FTP(Transport):
         self._crew(work, str).drain(sorted({path.rpartition("/")[0] for path in paths}))
         return {path: found.get(path) for path in paths}
 
+    @property
+    def hash_kind(self) -> str:
+        """What the best of HASH, XSHA256 and their kin gives, as FEAT offers them."""
+        return kind_of(self.server.traits.hash_command)
+
+    def matches(self, digests: Mapping[str, str]) -> dict[str, bool | None]:
+        """Ask for hashes in batches over all connections."""
+        found: dict[str, bool | None] = dict.fromkeys(map(check, digests))
+        if not self.hash_kind:
+            return found
+        jobs = batches(list(digests))
+        self._crew(ftp_batches.hash_files, str).drain(jobs)
+        for path, reply in (pair for job in jobs for pair in job.replies.items()):
+            found[path] = read_hash(reply.text, digests[path]) if reply.good else None
+        return found
+
     def walk(self) -> Iterator[RemoteFile]:
         """List directory by directory, several at a time."""
         found: SimpleQueue[RemoteFile] = SimpleQueue()
 
         def work(control: Control, lane: Lane[str]) -> None:
             while (directory := lane.take()) is not None:
+                if directory.count("/") >= DEEPEST:
+                    raise TransferFailed(f"The directories on the server are nested more than {DEEPEST} deep.")
                 listing = ftp_listing.list_directory(control, directory)
                 for entry in listing.entries:
                     found.put(entry)
@@ -291,7 +312,7 @@ class ImplicitFTPS(ExplicitFTPS):
 
 
 def _path_of(upload: Upload) -> str:
-    return upload.path
+    return upload.shown
 
 
 def _is_final(error: TransportError, tries: int) -> bool:

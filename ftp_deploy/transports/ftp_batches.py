@@ -14,6 +14,7 @@ from ftp_deploy.exceptions import TransferFailed
 from ftp_deploy.transports.base import Progress, Rename
 from ftp_deploy.transports.crew import Lane
 from ftp_deploy.transports.ftp_control import Control
+from ftp_deploy.transports.ftp_hashes import command_of
 from ftp_deploy.transports.ftp_replies import Reply, refusal
 from ftp_deploy.transports.names import join
 
@@ -33,6 +34,7 @@ class Batch(Generic[Item]):
     items: list[Item]
     tried: bool = False
     found: dict[str, int | None] = field(default_factory=dict)
+    replies: dict[str, Reply] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"A batch of {len(self.items)}"
@@ -57,7 +59,19 @@ def _report(lane: Lane[Batch[Item]], paths: Sequence[str]) -> None:
 
 
 def exists(control: Control, paths: Sequence[str]) -> list[bool]:
-    """Return for each full path whether something is there: RNFR finds files and directories, and changes nothing."""
+    """Return for each full path whether something is there: SIZE finds files, CWD directories.
+
+    RNFR finds both, but ProFTPD takes nothing but RNTO after it. It is used where the server knows no SIZE. Raises what
+    the server says where it does not tell.
+    """
+    if control.server.size_works:
+        replies = control.exchange([command for path in paths for command in (f"SIZE {path}", f"CWD {path}")])
+        for reply in replies:
+            if 400 <= reply.code < 500:
+                raise refusal(reply, "tell what is there")
+        if not any(reply.unknown_command for reply in replies[::2]):
+            pairs = zip(replies[::2], replies[1::2], strict=True)
+            return [size.code == 213 or directory.good for size, directory in pairs]
     return [reply.code == 350 for reply in control.exchange([f"RNFR {path}" for path in paths])]
 
 
@@ -86,6 +100,15 @@ def measure(control: Control, lane: Lane[Batch[str]]) -> None:
                 raise refusal(reply, f"tell the size of {path}", path)
             digits = reply.text.strip().split(" ")[-1]
             batch.found[path] = int(digits) if reply.code == 213 and digits.isdecimal() else None
+
+
+def hash_files(control: Control, lane: Lane[Batch[str]]) -> None:
+    """Put into ``replies`` what the server says when it is asked for the hash of each file."""
+    root = control.server.root or ""
+    command = command_of(control.server.traits.hash_command or "")
+    for batch, _ in _each(lane):
+        replies = control.exchange([f"{command} {join(root, path)}" for path in batch.items])
+        batch.replies.update(zip(batch.items, replies, strict=True))
 
 
 def delete(control: Control, lane: Lane[Batch[str]]) -> None:
@@ -142,7 +165,7 @@ def _pair(root: str, one: Rename) -> tuple[str, str]:
 
 def _rename_alone(control: Control, one: Rename, tried: bool) -> None:
     root = control.server.root or ""
-    doing = f"rename {one.source} to {one.path}"
+    doing = f"put the new {one.path} in its place"
     first, second = _pair(root, one)
     ready = control.ask(first)
     if ready.code != 350:
@@ -160,15 +183,20 @@ def _rename_alone(control: Control, one: Rename, tried: bool) -> None:
 
 
 def _replace(control: Control, one: Rename, reply: Reply) -> None:
-    """Replace a file where the server renames over nothing: move the old one aside, and back if that was not it."""
+    """Replace a file where the server renames over nothing: move the old one aside, and back if that was not it.
+
+    A directory is not a file: it stays, whoever made it.
+    """
     root = control.server.root or ""
+    if control.ask(f"CWD {join(root, one.path)}").good:
+        raise refusal(reply, f"put the new {one.path} in its place, where a directory is", one.path)
     folder = one.path.rpartition("/")[0]
     aside = f"{folder}/" * bool(folder) + f".ftp-deploy-old-{secrets.token_hex(6)}"
     if not _move(control, one.path, aside):
-        raise refusal(reply, f"rename {one.source} to {one.path}", one.path)
+        raise refusal(reply, f"put the new {one.path} in its place", one.path)
     if not _move(control, one.source, one.path):
         _move(control, aside, one.path)
-        raise refusal(reply, f"rename {one.source} to {one.path}", one.path)
+        raise refusal(reply, f"put the new {one.path} in its place", one.path)
     control.server.learn(rename_over=False)
     control.ask(f"DELE {join(root, aside)}")
 

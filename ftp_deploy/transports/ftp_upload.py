@@ -53,7 +53,7 @@ class Uploader:
         root = self.server.root or ""
         hasher = hasher_for(self.server.traits.hash_command)
         with DataConnection(
-            self.control, port, f"STOR {join(root, upload.path)}", doing=f"upload {upload.path}", path=upload.path
+            self.control, port, f"STOR {join(root, upload.path)}", doing=f"upload {upload.shown}", path=upload.shown
         ) as data:
             self._send_content(data, upload, hasher)
             data.finish_sending()
@@ -71,7 +71,7 @@ class Uploader:
         for question in questions:
             question.judge(self.control.read_reply())
         next_port = self.control.read_port() if following is not None else 0
-        self.lane.done(Progress(done=(upload.path,), current=upload.path))
+        self.lane.done(Progress(done=(upload.path,), current=upload.shown))
         return following, next_port
 
     def _send_content(self, data: DataConnection, upload: Upload, hasher: Hasher | None) -> None:
@@ -88,8 +88,8 @@ class Uploader:
                     break
         if sent != upload.size:
             raise TransferFailed(
-                f"The content of {upload.path} has another length than the {upload.size} bytes that were planned.",
-                path=upload.path,
+                f"The content of {upload.shown} has another length than the {upload.size} bytes that were planned.",
+                path=upload.shown,
             )
 
     def _send_block(self, data: DataConnection, block: memoryview, upload: Upload) -> None:
@@ -98,7 +98,7 @@ class Uploader:
             while start < len(block):
                 written = data.connection.send(block[start:])
                 start += written
-                self.lane.report(Progress(bytes_sent=written, current=upload.path))
+                self.lane.report(Progress(bytes_sent=written, current=upload.shown))
         except OSError as error:
             raise data.failure(error) from error
 
@@ -125,8 +125,8 @@ class Uploader:
         digits = reply.text.strip().split(" ")[-1]
         if reply.code != 213 or not digits.isdecimal() or int(digits) != upload.size:
             raise VerificationFailed(
-                f"{upload.path} has {upload.size} bytes, but after the upload the server says: {reply}.",
-                path=upload.path,
+                f"{upload.shown} has {upload.size} bytes, but after the upload the server says: {reply}.",
+                path=upload.shown,
                 reply=str(reply),
                 code=reply.code,
             )
@@ -135,11 +135,11 @@ class Uploader:
         if not reply.good:
             self.server.learn(hash_command=None)
             return
-        if not read_hash(reply.text, hasher):
+        if not read_hash(reply.text, hasher.hexdigest()):
             raise VerificationFailed(
-                f"{upload.path} arrived with another content: the server's {hasher.command} says {reply}, "
+                f"{upload.shown} arrived with another content: the server's {hasher.command} says {reply}, "
                 f"expected {hasher.hexdigest()}.",
-                path=upload.path,
+                path=upload.shown,
                 reply=str(reply),
             )
 

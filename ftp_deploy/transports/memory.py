@@ -5,9 +5,10 @@ host see. Register it with ``FTP_DEPLOY_TRANSPORTS = {"memory": "ftp_deploy.tran
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from io import BytesIO
 from typing import Any, TypeVar
 
 from ftp_deploy.exceptions import LoginRefused, PermissionRefused, TransportError, VerificationFailed
@@ -22,6 +23,7 @@ from ftp_deploy.transports.base import (
     Upload,
     never_enough,
 )
+from ftp_deploy.transports.hashes import digest_of
 from ftp_deploy.transports.names import check, join, normal_root
 
 Item = TypeVar("Item")
@@ -47,6 +49,8 @@ class Store:
     directories: set[str] = field(default_factory=lambda: {"/"})
     calls: list[tuple[str, str]] = field(default_factory=list)
     faults: list[tuple[str, str, TransportError]] = field(default_factory=list)
+    hash_kind: str = ""
+    """The hash that the server can compute, such as "sha256"."""
     password: str | None = None
     """The only password that is let in; None lets everybody in."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
@@ -123,21 +127,21 @@ class Memory(Transport):
                 return
             place = self._note("upload", upload.path)
             if place.rpartition("/")[0] not in {*self.store.directories, ""} or place in self.store.directories:
-                raise PermissionRefused(f"{upload.path} could not be written.", path=upload.path, code=553)
+                raise PermissionRefused(f"{upload.shown} could not be written.", path=upload.shown, code=553)
             blocks = []
             with upload.open() as stream:
                 while block := stream.read(BLOCK):
                     blocks.append(block)
-                    yield Progress(bytes_sent=len(block), current=upload.path)
+                    yield Progress(bytes_sent=len(block), current=upload.shown)
             content = b"".join(blocks)
             if len(content) != upload.size:
                 raise VerificationFailed(
-                    f"{upload.path} has {len(content)} bytes instead of {upload.size}.", path=upload.path
+                    f"{upload.shown} has {len(content)} bytes instead of {upload.size}.", path=upload.shown
                 )
             mode = upload.mode if upload.mode is not None else self.target.file_mode
             with self.store.lock:
                 self.store.files[place] = StoredFile(content, mode, upload.modified)
-            yield Progress(done=(upload.path,), current=upload.path)
+            yield Progress(done=(upload.path,), current=upload.shown)
 
     def rename(self, renames: Sequence[Rename], guard: Guard) -> Iterator[Progress]:
         """Move the files over their final names."""
@@ -150,7 +154,7 @@ class Memory(Transport):
                 with self.store.lock:
                     if source not in self.store.files or place in self.store.directories:
                         raise PermissionRefused(
-                            f"{rename.source} could not be renamed.", path=rename.path, reply="550", code=550
+                            f"{rename.path} could not be replaced.", path=rename.path, reply="550", code=550
                         )
                     self.store.files[place] = self.store.files.pop(source)
             yield Progress(done=tuple(rename.path for rename in batch))
@@ -182,6 +186,20 @@ class Memory(Transport):
         """Return the sizes."""
         found = {path: self.store.files.get(self._note("size", path)) for path in paths}
         return {path: len(stored.content) if stored else None for path, stored in found.items()}
+
+    @property
+    def hash_kind(self) -> str:
+        """What the store says."""
+        return self.store.hash_kind
+
+    def matches(self, digests: Mapping[str, str]) -> dict[str, bool | None]:
+        """Hash the files."""
+        found: dict[str, bool | None] = dict.fromkeys(digests)
+        for path, digest in digests.items():
+            stored = self.store.files.get(self._note("hash", path))
+            if stored and self.hash_kind:
+                found[path] = digest_of(BytesIO(stored.content), self.hash_kind) == digest
+        return found
 
     def walk(self) -> Iterator[RemoteFile]:
         """List everything below the root."""

@@ -7,7 +7,7 @@ of the contract tell about it in the caller's thread. Only the ``sftp*`` modules
 import asyncio
 import itertools
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -30,7 +30,9 @@ from ftp_deploy.transports.base import (
 from ftp_deploy.transports.loop import BackgroundLoop, together
 from ftp_deploy.transports.names import join, normal_root
 from ftp_deploy.transports.sftp_connection import read_key
+from ftp_deploy.transports.sftp_errors import FAILURES
 from ftp_deploy.transports.sftp_files import MISSING, Download, Tree, make_directories, prune, rename_file, size_of
+from ftp_deploy.transports.sftp_hashes import KIND, TRAIT, digest_on_server, offers_hashes
 from ftp_deploy.transports.sftp_pool import Lane, Pool
 from ftp_deploy.transports.sftp_protocol import (
     CREATE_FLAG,
@@ -97,6 +99,14 @@ class SFTP(Transport):
         if not self.target.path.startswith("/"):
             home = await self._perform("Looking for the login directory", "", _login_directory)
         self._root = normal_root(self.target.path, home)
+        await self._ask_for_hashes(lane)
+
+    async def _ask_for_hashes(self, lane: Lane) -> None:
+        """Find out whether the server can hash; one that drops the connection over it is connected again later."""
+        hashes = False
+        with suppress(*FAILURES):
+            hashes = await offers_hashes(lane.channel, lane.session.banner, self._root.encode() or b"/")
+        self.traits = self.traits.learn(hash_command=TRAIT if hashes else None)
 
     def close(self) -> None:
         """Close all connections and end the thread."""
@@ -153,10 +163,19 @@ class SFTP(Transport):
         """Send files; see the contract."""
         _, pool = self._connected
         tally = Tally()
-        sender = Sender(pool, self._encode, tally, chmod=self.traits.chmod is not False, enough=enough)
+        sender = Sender(
+            pool,
+            self._encode,
+            tally,
+            chmod=self.traits.chmod is not False,
+            hash_kind=self.hash_kind,
+            enough=enough,
+        )
         yield from self._report(sender.run(uploads), tally)
         if not sender.chmod:
             self.traits = self.traits.learn(chmod=False)
+        if not sender.hash_kind:
+            self.traits = self.traits.learn(hash_command=None)
 
     def rename(self, renames: Sequence[Rename], guard: Guard) -> Iterator[Progress]:
         """Rename in bursts of some hundred, each in one round trip; see the contract."""
@@ -191,6 +210,30 @@ class SFTP(Transport):
 
         for batch in _batches([(path, self._encode(path)) for path in paths]):
             loop.run(together(ask(*path) for path in batch))
+        return found
+
+    @property
+    def hash_kind(self) -> str:
+        """The hash of the ``check-file-name`` extension, where the server has it; OpenSSH has not."""
+        return KIND if self.traits.hash_command == TRAIT else ""
+
+    def matches(self, digests: Mapping[str, str]) -> dict[str, bool | None]:
+        """Ask for the hashes of many files at once; see the contract."""
+        loop, _ = self._connected
+        found: dict[str, bool | None] = dict.fromkeys(digests)
+
+        async def compare(path: str, encoded: bytes) -> None:
+            async def ask(lane: Lane, attempt: int) -> bool | None:
+                try:
+                    return await digest_on_server(lane.channel, encoded) == digests[path]
+                except StatusError:
+                    return None
+
+            found[path] = await self._perform(f"Hashing {path}", path, ask)
+
+        if self.hash_kind:
+            for batch in _batches([(path, self._encode(path)) for path in digests]):
+                loop.run(together(compare(*path) for path in batch))
         return found
 
     def walk(self) -> Iterator[RemoteFile]:

@@ -56,6 +56,7 @@ class Status(IntEnum):
     NO_SUCH_FILE = 2
     PERMISSION_DENIED = 3
     FAILURE = 4
+    BAD_MESSAGE = 5
     UNSUPPORTED = 8
     NO_SUCH_PATH = 10
     ALREADY_EXISTS = 11
@@ -155,6 +156,10 @@ class Reader:
         self._at = end
         return taken
 
+    def rest(self) -> bytes:
+        """Read all that is left."""
+        return self._take(self.left)
+
     @property
     def left(self) -> int:
         """Bytes not read yet."""
@@ -251,6 +256,11 @@ def write_fields(handle: bytes, offset: int, data: bytes) -> tuple[bytes, bytes,
 def read_fields(handle: bytes, offset: int, length: int) -> tuple[bytes, bytes]:
     """Return the fields of a READ request (section 6.4)."""
     return string(handle), _WRITE_AT.pack(offset, length)
+
+
+def check_range() -> bytes:
+    """Return the range fields of ``check-file-name`` that mean the whole file in one block: offset, length, block."""
+    return _LONG.pack(0) + _LONG.pack(0) + LENGTH.pack(0)
 
 
 WRITE_OVERHEAD = _HEADER.size + 4 + _WRITE_AT.size

@@ -9,9 +9,11 @@ from typing import BinaryIO
 
 from ftp_deploy.exceptions import StorageFull, TransferFailed, VerificationFailed
 from ftp_deploy.transports.base import Enough, Upload, never_enough
+from ftp_deploy.transports.hashes import Hasher, digest_of
 from ftp_deploy.transports.loop import together
 from ftp_deploy.transports.sftp_channel import SFTPChannel, forget
 from ftp_deploy.transports.sftp_errors import FAILURES, reply_of
+from ftp_deploy.transports.sftp_hashes import KIND, digest_on_server
 from ftp_deploy.transports.sftp_pool import Lane, Pool
 from ftp_deploy.transports.sftp_protocol import (
     CREATE_FLAG,
@@ -35,6 +37,8 @@ WINDOW = 2 * 1024 * 1024
 LINE_RATE = 150 * 1024 * 1024
 """Bytes a second that one process sends at most; a window too small for it is made up for with connections."""
 MOST_LANES = 4
+TRIES_IN_PARTS = 2
+"""How often a file that is sent in parts is sent as a whole, where it does not arrive well."""
 
 Operation = Callable[[Lane, int], Awaitable[None]]
 
@@ -83,6 +87,13 @@ class Whole:
         self.parts = [Part(self, start, min(start + step, upload.size)) for start in starts]
         self.left = len(self.parts)
         self.begun = False
+        self.tries = 0
+
+    def restart(self) -> None:
+        """Send all of it again."""
+        for part in self.parts:
+            part.restart()
+        self.created.clear()
 
     @property
     def single(self) -> bool:
@@ -100,6 +111,7 @@ class Sender:
         tally: Tally,
         *,
         chmod: bool,
+        hash_kind: str = "",
         enough: Enough = never_enough,
     ) -> None:
         self._enough = enough
@@ -108,6 +120,8 @@ class Sender:
         self._tally = tally
         self.chmod = chmod
         """Whether modes are set; turns False when the server refuses."""
+        self.hash_kind = hash_kind
+        """The hash that the server computes, empty for none; turns empty when the server refuses."""
         self._parts: deque[Part] = deque()
 
     async def run(self, uploads: Sequence[Upload]) -> None:
@@ -141,22 +155,37 @@ class Sender:
 
     async def _work(self) -> None:
         while (part := self._next()) is not None:
-            path = part.whole.upload.path
+            path, shown = part.whole.upload.path, part.whole.upload.shown
 
             async def send(lane: Lane, attempt: int, part: Part = part) -> None:
                 await self._send(lane, part)
 
-            await self._pool.perform(f"Uploading {path}", path, send)
+            await self._pool.perform(f"Uploading {shown}", shown, send)
             part.whole.left -= 1
-            if not part.whole.left:
-                if not part.whole.single:
-                    await self._pool.perform(f"Checking {path}", path, self._finisher(part.whole))
+            if part.whole.left:
+                continue
+            if part.whole.single or await self._finish(part.whole):
                 self._tally.done.append(path)
+
+    async def _finish(self, whole: Whole) -> bool:
+        """Do the last step of a file that was sent in parts. One that did not arrive well is listed again: False."""
+        shown = whole.upload.shown
+        try:
+            await self._pool.perform(f"Checking {shown}", shown, self._finisher(whole))
+        except VerificationFailed as error:
+            whole.tries += 1
+            if whole.tries >= TRIES_IN_PARTS:
+                raise
+            self._pool.messages.append(f"{error.message} Sending it again.")
+            whole.left = len(whole.parts)
+            self._parts.extend(whole.parts)
+            return False
+        return True
 
     async def _send(self, lane: Lane, part: Part) -> None:
         """Send one part, from where the server has confirmed it."""
         whole, channel = part.whole, lane.channel
-        self._tally.current = whole.upload.path
+        self._tally.current = whole.upload.shown
         try:
             handle = await self._open(channel, part)
             try:
@@ -187,12 +216,15 @@ class Sender:
         """Write the part and close the file, with everything in flight that may be."""
         whole, channel = part.whole, lane.channel
         writes: deque[tuple[asyncio.Future[None], int]] = deque()
+        hasher = Hasher(self.hash_kind) if self.hash_kind and whole.single and not part.start else None
         with await open_source(whole.upload, part.start) as source:
             offset, chunk = part.start, channel.chunk(handle)
             while offset < part.end:
                 count = min(chunk, part.end - offset)
                 await lane.budget.take(count)
                 data = read_exactly(whole.upload, source, count)
+                if hasher:
+                    hasher.update(data)
                 offset += self._write(lane, handle, offset, data, writes)
                 self._confirm(part, writes)
         settings = self._settings(whole.upload) if whole.single else None
@@ -206,6 +238,28 @@ class Sender:
         if whole.single:
             await check_size(channel, whole, await seen)
         await closed
+        if whole.single and self.hash_kind:
+            await self._check_hash(channel, whole, hasher.hexdigest() if hasher else "")
+
+    async def _check_hash(self, channel: SFTPChannel, whole: Whole, digest: str) -> None:
+        """Compare the content on the server with ours; ``digest`` is empty where it was not taken on the way.
+
+        Not every server hashes an empty file, and its size says all. A server that fails to hash one file has its size.
+        """
+        if not whole.upload.size:
+            return
+        try:
+            there = await digest_on_server(channel, whole.path)
+        except StatusError as error:
+            if error.code == Status.UNSUPPORTED:
+                self.hash_kind = ""
+            return
+        if there != (digest or await asyncio.to_thread(digest_of_upload, whole.upload, KIND)):
+            whole.restart()
+            raise VerificationFailed(
+                f"{whole.upload.shown} arrived with another content: its {KIND} on the server is {there}.",
+                path=whole.upload.shown,
+            )
 
     def _write(
         self,
@@ -258,6 +312,8 @@ class Sender:
             seen = await lane.channel.attributes(whole.path)
             await self._heed(changed)
             await check_size(lane.channel, whole, seen)
+            if self.hash_kind:
+                await self._check_hash(lane.channel, whole, "")
 
         return finish
 
@@ -269,12 +325,10 @@ async def check_size(channel: SFTPChannel, whole: Whole, seen: Attributes) -> No
     # A server that answers out of order may have looked before it wrote.
     seen = await channel.attributes(whole.path)
     if seen.size != whole.upload.size:
-        for part in whole.parts:
-            part.restart()
-        whole.created.clear()
+        whole.restart()
         raise VerificationFailed(
-            f"{whole.upload.path} has {seen.size} bytes on the server instead of {whole.upload.size}.",
-            path=whole.upload.path,
+            f"{whole.upload.shown} has {seen.size} bytes on the server instead of {whole.upload.size}.",
+            path=whole.upload.shown,
         )
 
 
@@ -290,8 +344,8 @@ async def explain(channel: SFTPChannel, error: StatusError, whole: Whole) -> Bas
     if free > max(missing, 1):
         return error
     return StorageFull(
-        f"Uploading {whole.upload.path}: the server's disk is full; {free} bytes are free.",
-        path=whole.upload.path,
+        f"Uploading {whole.upload.shown}: the server's disk is full; {free} bytes are free.",
+        path=whole.upload.shown,
         reply=reply_of(error),
         code=error.code,
     )
@@ -325,9 +379,15 @@ def read_exactly(upload: Upload, source: BinaryIO, count: int) -> bytes:
     return data
 
 
+def digest_of_upload(upload: Upload, kind: str) -> str:
+    """Return the hash of what was to be sent."""
+    with upload.open() as source:
+        return digest_of(source, kind)
+
+
 def unreadable(upload: Upload, why: str) -> TransferFailed:
     """Return the error for content that cannot be read on our side; asking the server again would not help."""
-    error = TransferFailed(f"The content of {upload.path} cannot be read: {why}.", path=upload.path)
+    error = TransferFailed(f"The content of {upload.shown} cannot be read: {why}.", path=upload.shown)
     error.transient = False
     return error
 

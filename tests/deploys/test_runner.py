@@ -542,7 +542,7 @@ def test_files_changed_by_hand(service, forge, server, policy) -> None:
         assert live(server)["index.html"] == b"body {}"
     else:
         assert live(server)["index.html"] == b"two"
-        assert live(server)[f"index.html.before-{deploy.pk}"] == b"body {}"
+        assert live(server)[f".before-{deploy.pk}-index.html"] == b"body {}"
         assert "index.html" in deploy.warnings[0]
 
 

@@ -12,8 +12,8 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from ftp_deploy.deploys import restore
-from ftp_deploy.deploys.drift import DriftReport
 from ftp_deploy.deploys.restore import Preview
+from ftp_deploy.deploys.verify import DriftReport
 from ftp_deploy.exceptions import EncryptionKeyError, RepositoryUnavailable
 from ftp_deploy.management import checking, following
 from ftp_deploy.models import Account, Change, Deploy, LogLine, Message, Service
@@ -185,13 +185,13 @@ def test_restore_and_skip() -> None:
 
 def test_verify(monkeypatch: pytest.MonkeyPatch) -> None:
     make_service()
-    from ftp_deploy.deploys import drift
+    from ftp_deploy.management import checking
 
-    monkeypatch.setattr(drift, "verify", lambda _: DriftReport(("gone.txt",), (), ("strange.txt",)))
+    monkeypatch.setattr(checking, "verify_service", lambda _: DriftReport(("gone.txt",), (), ("strange.txt",)))
     status, said = run("verify", "site")
     assert status == 1
     assert "1 missing\n  gone.txt" in said
-    monkeypatch.setattr(drift, "verify", lambda _: DriftReport((), (), ("strange.txt",)))
+    monkeypatch.setattr(checking, "verify_service", lambda _: DriftReport((), (), ("strange.txt",)))
     assert run("verify", "site")[0] == 0
 
 

@@ -24,12 +24,15 @@ class Proftpd(ProcessServer):
         settings.write_text("\n".join([*self._lines(), *self._tls_lines(), *self.options.get("settings", ())]) + "\n")
         return [binary, "-n", "-q", "-c", str(settings)]
 
+    def _modules(self) -> tuple[str, ...]:
+        return MODULES
+
     def _lines(self) -> list[str]:
         modules = installation() / "usr/lib/proftpd"
         folder = modules if modules.is_dir() else "/usr/lib/proftpd"
         return [
             f"ModulePath {folder}",
-            *(f"LoadModule {module}" for module in MODULES),
+            *(f"LoadModule {module}" for module in self._modules()),
             "ServerName Test",
             "ServerType standalone",
             f"DefaultAddress {self.host}",

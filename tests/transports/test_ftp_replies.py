@@ -77,9 +77,9 @@ def test_hashes_match_and_differ(name: str) -> None:
     hasher.update(memoryview(b"tent"))
     other.update(b"Content")
     digest = hasher.hexdigest()
-    assert read_hash(f"SHA-256 0-7 {digest} /a file 7.txt", hasher)
-    assert read_hash(digest.upper(), hasher)
-    assert not read_hash(f"SHA-256 0-7 {other.hexdigest()} /a file 7.txt", hasher)
+    assert read_hash(f"SHA-256 0-7 {digest} /a file 7.txt", hasher.hexdigest())
+    assert read_hash(digest.upper(), hasher.hexdigest())
+    assert not read_hash(f"SHA-256 0-7 {other.hexdigest()} /a file 7.txt", hasher.hexdigest())
 
 
 def test_hash_algorithms() -> None:
@@ -96,7 +96,7 @@ def test_hash_algorithms() -> None:
 def test_a_crc_without_leading_zeros() -> None:
     hasher = Hasher("XCRC")
     hasher.update(next(str(n).encode() for n in range(10_000) if zlib.crc32(str(n).encode()) < 0x0100_0000))
-    assert read_hash(hasher.hexdigest().lstrip("0"), hasher)
+    assert read_hash(hasher.hexdigest().lstrip("0"), hasher.hexdigest())
 
 
 def test_fingerprints() -> None:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from ftp_deploy import audit
-from ftp_deploy.deploys import drift
+from ftp_deploy.deploys.verify import verify
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.server.views.dialogs import service_of
@@ -33,7 +33,7 @@ class Verify(Page, TemplateView):
         service = service_of(request, pk)
         context: dict[str, Any] = {"service": service}
         try:
-            report = drift.verify(service, LONGEST)
+            report = verify(service, seconds=LONGEST)
         except FTPDeployError as error:
             context["error"] = error
         else:
