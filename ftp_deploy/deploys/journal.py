@@ -19,8 +19,8 @@ from ftp_deploy.models import Change, Deploy, Service, ServiceManifest
 BATCH = 1000
 """Rows per statement."""
 
-Leftovers = Mapping[tuple[str, str], str]
-"""(path, blob id) of complete uploads of earlier runs, and the temporary path of each."""
+Leftovers = Mapping[tuple[str, str, int], str]
+"""(path, blob id, mode) of complete uploads of earlier runs, and the temporary path of each."""
 
 
 def temporary_path(path: str, deploy_id: int, epoch: int, token: str, number: int) -> str:
@@ -73,7 +73,7 @@ class Journal:
                 size=sizes.get(change.blob_id, 0),
             )
             if change.action != Change.Action.DELETE and atomic:
-                kept = leftovers.get((change.path, change.blob_id))
+                kept = leftovers.get((change.path, change.blob_id, change.mode))
                 row.temporary_path = kept or temporary_path(change.path, deploy.pk, lease.epoch, token, number)
                 row.state = Change.State.UPLOADED if kept else Change.State.PLANNED
             rows.append(row)

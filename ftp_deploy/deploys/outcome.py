@@ -13,8 +13,8 @@ from ftp_deploy.conf import conf
 from ftp_deploy.deploys import tallies
 from ftp_deploy.deploys.lease import Lease, after
 from ftp_deploy.deploys.wakeup import send
-from ftp_deploy.exceptions import FTPDeployError, LeaseLost
-from ftp_deploy.models import Deploy, ServiceManifest
+from ftp_deploy.exceptions import FTPDeployError, LeaseLost, LoginRefused
+from ftp_deploy.models import Deploy, Service, ServiceManifest
 from ftp_deploy.signals import deploy_finished
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,10 @@ def failed(lease: Lease, deploy: Deploy, error: FTPDeployError) -> None:
             error_kind=type(error).__name__,
             advice=error.advice,
         )
-    _tell(deploy)
+    if isinstance(error, LoginRefused):
+        # A check would log in with the same password again, and servers lock accounts after a few tries.
+        Service.objects.filter(pk=deploy.service_id).update(status=Service.Status.FAILING, status_message=error.message)
+    _tell(deploy, check=not isinstance(error, LoginRefused))
 
 
 def hand_back(lease: Lease, deploy: Deploy, error: FTPDeployError | None = None, delay: float = 0) -> None:
@@ -116,7 +119,8 @@ def _end(lease: Lease, deploy: Deploy, state: str, **values: Any) -> None:
     Deploy.objects.filter(run=deploy, state=Deploy.State.RUNNING).update(**shared)
 
 
-def _tell(deploy: Deploy) -> None:
+def _tell(deploy: Deploy, *, check: bool = True) -> None:
     deploy_finished.send_robust(sender=Deploy, deploy=deploy)
     send("ftp_deploy.notify", deploy.pk)
-    send("ftp_deploy.validate", deploy.service_id)
+    if check:
+        send("ftp_deploy.validate", deploy.service_id)

@@ -116,6 +116,9 @@ class Crew(Generic[Job, Conn]):
                 self._hire()
                 ended = self._wait(LONGEST_SILENCE)
                 if self._error:
+                    news = self._take_news()
+                    if news.done:  # what was done before the error is done all the same
+                        yield news
                     raise self._error
                 if ended or time.monotonic() - yielded >= LONGEST_SILENCE:
                     yield self._take_news()

@@ -55,6 +55,8 @@ class Control:
         self._watched: list[socket.socket] = []
         self._lock = threading.Lock()
         self._aborted = False
+        self.context: ssl.SSLContext | None = None
+        """The TLS context of this connection and its data connections."""
         server.opening(self)
         try:
             self.connection: socket.socket = self._open()
@@ -125,7 +127,10 @@ class Control:
         try:
             connection = wrap_control(raw, context, self.target)
         except OSError as error:
+            if not isinstance(error, TimeoutError):
+                self.server.doubt_tls(context)
             raise ConnectionFailed(f"TLS could not be started with {self.target.host}: {error}.") from error
+        self.context = context
         self.watch(connection)
         connection.settimeout(self.target.reply_timeout)
         return connection

@@ -18,6 +18,8 @@ from ftp_deploy.transports.ftp_control import UNCERTAIN_WAIT, Control
 from ftp_deploy.transports.ftp_replies import Reply, refusal
 from ftp_deploy.transports.ftp_tls import check_pin
 
+TLS_REFUSALS = (425, 426, 522, 534)
+"""What servers say whose data connections could not be encrypted as they want it (RFC 2228, RFC 4217)."""
 REASON_WAIT = 5.0
 """Seconds to wait for the server's own words after the data connection broke."""
 
@@ -50,9 +52,11 @@ class DataConnection:
             raise self.failure(error) from error
         try:
             raw.settimeout(control.target.reply_timeout)
-            return self._start_tls(raw, control.server.context) if control.server.context else raw
+            return self._start_tls(raw, control.context) if control.context else raw
         except OSError as error:
             raw.close()
+            if not isinstance(error, TimeoutError):
+                control.server.doubt_tls(control.context)
             raise self.failure(error) from error
         except BaseException:
             raw.close()
@@ -113,7 +117,7 @@ class DataConnection:
             return
         if not reply.preliminary:
             if not reply.good:
-                raise refusal(reply, self.doing, self.path)
+                raise self._refusal(reply)
             self.final = reply
         self.started = True
 
@@ -162,10 +166,19 @@ class DataConnection:
         """Wait for the final reply and return it. Raises what it says if that is not success."""
         reply = self.final or self.control.final_reply()
         if not reply.good:
-            raise refusal(reply, self.doing, self.path)
+            raise self._refusal(reply)
+        self.control.server.tls_works = True
         if self.control.server.traits.epsv is None and self.control.passive_command() == "EPSV":
             self.control.server.learn(epsv=True)
         return reply
+
+    def _refusal(self, reply: Reply) -> TransportError:
+        """Return the error for a transfer that failed by the server's word; it may pass where TLS may be the cause."""
+        if reply.code in TLS_REFUSALS and self.control.context and self.control.server.doubt_tls(self.control.context):
+            return TransferFailed(
+                f"The server refused to {self.doing}: {reply}.", path=self.path, reply=str(reply), code=reply.code
+            )
+        return refusal(reply, self.doing, self.path)
 
     def failure(self, error: OSError) -> TransportError:
         """Return what went wrong: the server's own words if it says some, else the socket's error."""
@@ -174,7 +187,7 @@ class DataConnection:
             while reply.preliminary:
                 reply = self.control.read_reply(REASON_WAIT)
             if not reply.good:
-                return refusal(reply, self.doing, self.path)
+                return self._refusal(reply)
         reason = addresses.describe(error, self.control.target.reply_timeout)
         return TransferFailed(f"The data connection broke; could not {self.doing}: {reason}.", path=self.path)
 

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ftp_deploy.transports.ftp_control import Control
 
 LONGEST_BANNER = 120
+TLS_TRIES = 2
+"""How often TLS 1.3 has to break before 1.2 is tried."""
 
 
 class Server:
@@ -23,13 +26,37 @@ class Server:
     def __init__(self, target: Target, *, tls: bool, implicit: bool, default_port: int) -> None:
         self.target = target
         self.implicit = implicit
-        self.context = make_context(target) if tls else None
+        self._contexts = (make_context(target), make_context(target, ssl.TLSVersion.TLSv1_2)) if tls else None
+        self._tls_failures = 0
+        self.tls_works = False
         self.traits = target.traits
         self.root: str | None = None
         self.size_works = True
         self._lock = threading.Lock()
         self._opening: set[Control] = set()
         self.addresses = resolve(target.host, target.port or default_port, allow_private=target.allow_private_addresses)
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """The TLS context for new connections; None without TLS. There is no way from TLS to clear text."""
+        return self._contexts[1 if self.traits.tls_1_2 else 0] if self._contexts else None
+
+    def doubt_tls(self, context: ssl.SSLContext | None) -> bool:
+        """TLS broke on a connection with this context, before anything had worked: after the second time try 1.2.
+
+        Some servers, and boxes in between, break on TLS 1.3. Where 1.2 breaks as well it was not the version. Returns
+        whether a further try goes another way, or is the second one.
+        """
+        with self._lock:
+            if not self._contexts or self.tls_works or self.traits.tls_1_2 is False:
+                return False
+            if context is self._contexts[1]:
+                self.traits = self.traits.learn(tls_1_2=False)
+                return True
+            self._tls_failures += 1
+            if self._tls_failures >= TLS_TRIES:
+                self.traits = self.traits.learn(tls_1_2=True)
+            return True
 
     def address_of(self, connection: socket.socket) -> Address:
         """Return the address that a socket is connected to; further connections go there first."""

@@ -18,13 +18,14 @@ from ftp_deploy.transports.base import Target
 _PINNED = re.compile(r"^(sha-?256[:=]?)?(?P<digits>[0-9a-f]{64})$")
 
 
-def make_context(target: Target) -> ssl.SSLContext:
-    """Return the context for all connections of one transport: TLS 1.2 and later.
+def make_context(target: Target, newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> ssl.SSLContext:
+    """Return the context for the connections of one transport: TLS 1.2 and later, up to ``newest``.
 
     A pinned fingerprint takes the place of the authorities. Raises ``ConfigurationError`` for an unreadable authority.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = newest
     if target.fingerprint or not target.verify_certificate:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

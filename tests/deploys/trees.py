@@ -58,8 +58,8 @@ def _tree(files: Files, objects: list, modes: Mapping[str, int], prefix: str) ->
             continue
         blob = Blob.from_string(content)
         objects.append(blob)
-        tree.add(name.encode(), modes.get(prefix + path, 0o100644), blob.id)
+        tree.add(name.encode("utf-8", "surrogateescape"), modes.get(prefix + path, 0o100644), blob.id)
     for name, below in folders.items():
-        tree.add(name.encode(), 0o040000, _tree(below, objects, modes, f"{prefix}{name}/").id)
+        tree.add(name.encode("utf-8", "surrogateescape"), 0o040000, _tree(below, objects, modes, f"{prefix}{name}/").id)
     objects.append(tree)
     return tree

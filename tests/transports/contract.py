@@ -168,6 +168,14 @@ class TransportContract:
         assert {name: place.read(name) for name in names} == {name: name.encode() for name in names}
         assert place.files() == set(names)
 
+    def test_a_directory_in_the_place_of_a_file_stays(self, transport: Transport, place: Place) -> None:
+        place.write("page.html/photo.jpg", b"somebody's")
+        place.write(".tmp", b"new")
+        with pytest.raises(TransportError, match=r"page\.html"):
+            finish(transport.rename([Rename(".tmp", "page.html")], unguarded))
+        assert place.read("page.html/photo.jpg") == b"somebody's"
+        assert place.read(".tmp") == b"new"
+
     def test_a_missing_source_is_an_error(self, transport: Transport, place: Place) -> None:
         place.write("page.html", b"old")
         with pytest.raises(TransportError, match=r"page\.html|gone"):

@@ -464,6 +464,27 @@ def test_a_real_full_disk(start_server: StartServer, name: str, small_disk: Path
         subprocess.run(["umount", "-l", server.folder], check=True)
 
 
+@pytest.mark.parametrize("name", ["vsftpd", "proftpd", "pure-ftpd"])  # pyftpdlib runs as root here, who may delete
+def test_refused_deletes_are_not_taken_for_done(start_server: StartServer, name: str) -> None:
+    """Several of them: a server may be in a state in which it refuses whatever is asked about the second one."""
+    server = start_server(name)
+    for number in range(5):
+        server.write(f"locked/{number}.txt", b"x")
+    server.write("free.txt", b"x")
+    (server.folder / "locked").chmod(0o555)
+    told: list[str] = []
+    wanted = ["free.txt", *(f"locked/{number}.txt" for number in range(5)), "locked/gone.txt"]
+    with open_transport(server.target()) as transport:
+        with pytest.raises(PermissionRefused, match=r"delete locked/0\.txt"):
+            told.extend(path for step in transport.delete(wanted, unguarded) for path in step.done)
+        (server.folder / "locked").chmod(0o777)
+        assert not [path for path in told if path.startswith("locked/") and path != "locked/gone.txt"]
+        assert server.read("free.txt") is None
+        assert "free.txt" in told
+        assert sorted(done(transport.delete(wanted, unguarded))) == sorted(wanted)
+    assert server.files() == set()
+
+
 @pytest.mark.parametrize("name", list(SERVERS))
 def test_ipv6(start_server: StartServer, name: str) -> None:
     try:

@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from ftp_deploy.exceptions import ConfigurationError, ConnectionFailed, FeatureMissing, IdentityRefused
-from ftp_deploy.transports import open_transport
+from ftp_deploy.transports import crew, open_transport
 from ftp_deploy.transports.base import Rename
 from tests.servers.base import FTPServer
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.fixtures import StartServer
+from tests.servers.proxy import TO_SERVER, Proxy
 from tests.transports.contract import (
     Place,
     TransportContract,
@@ -230,3 +232,81 @@ class TestNeverInClearText:
         stop.set()
         thread.join()
         listener.close()
+
+
+OFFERS_1_3 = b"\x00\x2b\x00\x05\x04\x03\x04\x03\x03"
+"""The extension of a ClientHello that offers TLS 1.3 and 1.2 (RFC 8446 section 4.2.1)."""
+
+
+class Intolerant(Proxy):
+    """A box in between that cuts every connection on which TLS 1.3, or TLS at all, is offered."""
+
+    offered: bytes = OFFERS_1_3
+
+    async def _changed(self, data: bytes, direction: str) -> bytes:
+        if direction == TO_SERVER and data[:2] == b"\x16\x03" and self.offered in data:
+            await self._reset()
+            return b""
+        return data
+
+
+class TestServersThatBreakOnTLS13:
+    """After the second time TLS 1.2 is spoken, and remembered; there is no way to clear text."""
+
+    def test_on_the_control_connection(self, start_server: StartServer) -> None:
+        server = start_server("vsftpd", "explicit")
+        with Intolerant(server.port) as box, open_transport(server.target(port=box.port)) as transport:
+            assert done(transport.upload([make_upload("page.html", b"x")])) == ["page.html"]
+            assert transport.traits.tls_1_2 is True
+            opened = box.connections
+            with open_transport(server.target(port=box.port, traits=transport.traits)) as again:
+                again.sizes(["page.html"])
+            assert box.connections == opened + 1
+        assert server.read("page.html") == b"x"
+
+    def test_on_data_connections(self, start_server: StartServer) -> None:
+        server = start_server("pyftpdlib", "explicit", attributes={"dtp_handler": breaking_data_handler()})
+        with open_transport(server.target(max_connections=1)) as transport:
+            tree = {f"{number}.html": b"x" * number for number in range(5)}
+            assert sorted(done(transport.upload([make_upload(*one) for one in tree.items()]))) == sorted(tree)
+            assert transport.traits.tls_1_2 is True
+        assert {path: server.read(path) for path in tree} == tree
+
+    def test_what_breaks_on_1_2_as_well_is_an_error(self, start_server: StartServer, short_pauses: None) -> None:
+        server = start_server("vsftpd", "explicit")
+        with Intolerant(server.port) as box:
+            box.offered = b""
+            transport = open_transport(server.target(port=box.port))
+            with pytest.raises(ConnectionFailed, match="TLS"):
+                transport.connect()
+        assert "USER" not in server.log_text()
+        assert "PASS" not in server.log_text()
+
+    def test_a_cut_after_it_had_worked_is_no_reason(self, start_server: StartServer) -> None:
+        server = start_server("vsftpd", "explicit")
+        with Proxy(server.port) as line, open_transport(server.target(port=line.port)) as transport:
+            finish(transport.upload([make_upload("a.html", b"x")]))
+            for _ in range(3):
+                line.reset()
+                finish(transport.upload([make_upload("b.html", b"x")]))
+            assert transport.traits.tls_1_2 is None
+
+    @pytest.fixture
+    def short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(crew, "FIRST_PAUSE", 0.01)
+
+
+def breaking_data_handler() -> type:
+    """A data connection that is closed where its control connection speaks TLS 1.3."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from pyftpdlib.handlers import TLS_DTPHandler
+
+    class Breaking(TLS_DTPHandler):  # type: ignore[misc]
+        def __init__(self, sock: Any, cmd_channel: Any) -> None:
+            super().__init__(sock, cmd_channel)
+            if cmd_channel.socket.get_protocol_version_name() == "TLSv1.3":
+                cmd_channel.respond("425 Unable to build data connection.")
+                self.close()
+
+    return Breaking
