@@ -15,6 +15,7 @@
     |  +- RepositoryMissing          there is no such repository
     |  +- BranchMissing              the branch does not exist
     |  +- CommitMissing              the forge does not give out that commit
+    |  +- WorkerDiskFull             (transient) no room here for what the forge sends
     +- TransportError                the server side
     |  +- ConnectionFailed           (transient) no connection, a time-out, a dropped line
     |  +- TooManyConnections         (transient) the server's limit is reached
@@ -39,6 +40,8 @@
 
 No message ever holds a secret. A message names the file, what the server said, and what to do.
 """
+
+import errno
 
 
 class FTPDeployError(Exception):
@@ -129,6 +132,18 @@ class BranchMissing(RepositoryError):
 
 class CommitMissing(RepositoryError):
     """The forge does not give out this commit."""
+
+
+class WorkerDiskFull(RepositoryError):
+    """The disk of the worker's machine is full: there is no room for the files of this deploy."""
+
+    transient = True
+    advice = "Make room where FTP_DEPLOY_SPOOL_DIRECTORY points; empty stands for the system's temporary folder."
+
+    @staticmethod
+    def explains(error: BaseException) -> bool:
+        """Say whether an error of the operating system means that."""
+        return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 class TransportError(FTPDeployError):

@@ -102,6 +102,11 @@ def prune() -> None:
     delete_old()
 
 
+SKEW = 4 * 3600.0
+"""Seconds after which a periodic message is dropped that no worker took, at least. The receiver's clock decides: were
+this shorter than the clocks of two machines may differ, one of them would drop all that the other sends."""
+
+
 @connect_on_app_finalize
 def add_periodic_tasks(app: Celery) -> None:
     """Give beat its entries, in whichever app these tasks live."""
@@ -122,7 +127,7 @@ def _schedule(sender: Celery, **_kwargs: Any) -> None:
     ]
     for name, seconds in every:
         if seconds:
-            sender.add_periodic_task(seconds, sender.signature(name), name=name, expires=max(seconds * 4, 30))
+            sender.add_periodic_task(seconds, sender.signature(name), name=name, expires=max(seconds * 4, SKEW))
 
 
 def _settings_are_named() -> bool:

@@ -14,7 +14,14 @@ from ftp_deploy.deploys.sweep import is_due
 from ftp_deploy.deploys.transfer import transfer
 from ftp_deploy.deploys.waiting import wait_for
 from ftp_deploy.deploys.wakeup import send, wake
-from ftp_deploy.exceptions import DeployCancelled, FTPDeployError, LeaseLost, StorageFull, WorkerStopping
+from ftp_deploy.exceptions import (
+    DeployCancelled,
+    FTPDeployError,
+    LeaseLost,
+    StorageFull,
+    WorkerDiskFull,
+    WorkerStopping,
+)
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.repository.snapshot import Snapshot
 
@@ -65,6 +72,9 @@ def run_deploy(lease: Lease, deploy: Deploy) -> None:
     except FTPDeployError as error:
         _fail(recorder, error)
     except Exception as error:
+        if WorkerDiskFull.explains(error):
+            _fail(recorder, WorkerDiskFull())
+            return
         logger.exception("Deploy %s failed in an unforeseen way.", deploy.pk)
         _fail(recorder, FTPDeployError(f"Unforeseen error: {type(error).__name__}.", advice=UNFORESEEN))
 

@@ -18,6 +18,7 @@ from ftp_deploy.exceptions import (
     RepositoryError,
     RepositoryUnavailable,
     TransportError,
+    WorkerDiskFull,
 )
 from ftp_deploy.repository.base import GitSource, ServerRefusal, TreeEntry
 from ftp_deploy.repository.git_http import HttpGitClient
@@ -192,4 +193,6 @@ def errors_of(source: GitSource, *, by_id: bool = False) -> Iterator[None]:
             raise CommitMissing(f"{where} does not give out an object by its id: {text}") from error
         raise RepositoryError(f"{where} answered with an error: {text}") from error
     except (AssertionError, ValueError, KeyError, EOFError, OSError) as error:
+        if WorkerDiskFull.explains(error):
+            raise WorkerDiskFull from error
         raise RepositoryError(f"{where} answered with something that is not git data: {error!r}") from error

@@ -3,6 +3,7 @@
 Over 400 lines: the cases of claim, fetch, plan, transfer and finish share its fixtures and stand in that order.
 """
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -239,6 +240,16 @@ def test_an_error_that_does_not_pass_fails_at_last(service, forge, server, setti
     run(service)
     deploy = reload(deploy)
     assert (deploy.state, deploy.attempts, deploy.error) == (State.FAILED, 2, "the forge does not answer")
+
+
+def test_a_full_disk_of_the_worker_is_named_and_waited_for(service, forge, server) -> None:
+    deploy = forge.push(SITE)
+    forge.fault = OSError(errno.ENOSPC, "No space left on device")
+    run(service)
+    waiting = reload(deploy)
+    assert (waiting.state, waiting.error_kind) == (State.QUEUED, "WorkerDiskFull")
+    assert "SPOOL_DIRECTORY" in waiting.advice
+    assert waiting.next_attempt_at is not None
 
 
 def test_an_unforeseen_error_fails_without_its_text(service, forge, server, caplog) -> None:

@@ -130,7 +130,7 @@ class Chaos:
                 self.start_web(number)
         self._note("healed")
         for thread in self.deliveries:
-            thread.join(120)
+            thread.join(240)
         assert not any(thread.is_alive() for thread in self.deliveries), "a push is never taken"
 
     # The faults

@@ -34,7 +34,7 @@ OpenStage = Callable[..., Stage]
 def setting_named(name: str, request: pytest.FixtureRequest) -> Setting:
     """Return a combination of running servers."""
     database, _, broker = name.partition("-")
-    server = request.getfixturevalue("postgresql") if database == "postgresql" else None
+    server = request.getfixturevalue(database) if database in ("postgresql", "mariadb") else None
     if broker == "embedded":
         return Setting(server)
     scheme = {"redis": "redis", "rabbitmq": "amqp"}[broker]

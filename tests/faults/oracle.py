@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from ftp_deploy.models import Deploy, LeaseEvent
 from tests.faults.stage import Site, Stage
+from tests.servers.binaries import need
 from tests.servers.postgresql import binary
 
 NOTHING = "0" * 40
@@ -88,4 +89,9 @@ def dump(stage: Stage) -> bytes:
     if url.startswith("sqlite"):
         path = Path(urlsplit(url).path)
         return b"".join(part.read_bytes() for part in path.parent.glob(path.name + "*"))
+    if url.startswith("mysql"):
+        parts = urlsplit(url)
+        asked = ["-h", str(parts.hostname), "-P", str(parts.port), "-u", str(parts.username), parts.path.lstrip("/")]
+        command = [need("mariadb-dump", "mariadb-client"), "--no-defaults", "--hex-blob", *asked]
+        return subprocess.run(command, check=True, capture_output=True, timeout=120).stdout
     return subprocess.run([binary("pg_dump"), url], check=True, capture_output=True, timeout=120).stdout

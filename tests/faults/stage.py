@@ -19,13 +19,14 @@ from django.db.models import QuerySet
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.standalone.forge import Forge
 from ftp_deploy.standalone.forge.deliveries import signatures
+from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.programs import wait_until
 from tests.servers.project import Project, new_token, seen
 from tests.servers.proxy import FTPProxy, Proxy
 from tests.servers.vsftpd import Vsftpd
 
-SETTLE_SECONDS = 120.0
+SETTLE_SECONDS = 240.0
 """How long everything may take to come to rest once the faults have stopped."""
 
 
@@ -44,7 +45,7 @@ class Push:
         """Whether any delivery was answered 2xx."""
         return any(200 <= status < 300 for status in self.answers)
 
-    def deliver(self, url: str, *, guid: str = "", timeout: float = 15.0) -> int:
+    def deliver(self, url: str, *, guid: str = "", timeout: float = 60.0) -> int:
         """Send the hook to a web server; return the status, 0 where no answer came."""
         status = post(f"{url}/ftpdeploy/deploy/{self.site.secret_key}", self.request(guid), timeout)
         self.answers.append(status)
@@ -57,7 +58,7 @@ class Push:
         headers = {"X-GitHub-Event": "push", "X-GitHub-Delivery": guid or self.guid, "Content-Type": "application/json"}
         return body, {**headers, **signatures(self.site.hook_secret, body)}
 
-    def deliver_until_stored(self, url: str, seconds: float = 60.0) -> None:
+    def deliver_until_stored(self, url: str, seconds: float = 120.0) -> None:
         """Deliver again under the same id, as a person would at the forge, until it is answered 2xx."""
         wait_until(lambda: 200 <= self.deliver(url) < 300, "the push is taken", seconds, pause=0.3)
 
@@ -189,7 +190,7 @@ class Stage:
 class Setting:
     """What a stage runs on. An empty database is a SQLite file, an empty broker the embedded one."""
 
-    postgresql: PostgreSQL | None = None
+    postgresql: PostgreSQL | MariaDB | None = None
     broker_port: int = 0
     broker_scheme: str = ""
 
@@ -255,8 +256,12 @@ def _project(setting: Setting, forge: Forge, port: int, settings: Mapping[str, A
 _templates: dict[Any, Any] = {}
 
 
-def migrated(server: PostgreSQL) -> str:
-    """Return the URL of a new database with all tables: a copy of one that was migrated once."""
+def migrated(server: PostgreSQL | MariaDB) -> str:
+    """Return the URL of a new database with all tables: on PostgreSQL a copy of one that was migrated once."""
+    if isinstance(server, MariaDB):
+        with Project(server.new_database(f"stage_{uuid.uuid4().hex[:10]}"), "memory://") as project:
+            project.manage("migrate", "-v0")
+        return project.database_url
     if _templates.get(server.port) is None:
         with Project(server.new_database(), "memory://") as project:
             project.manage("migrate", "-v0")

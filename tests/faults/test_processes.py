@@ -143,7 +143,8 @@ def test_a_worker_killed_in_mid_upload_is_taken_over(whole: bool, open_stage: Op
     stage.project.worker(beat=True)
     judge(stage)
     deploy = site.deploys.get()
-    assert (deploy.state, deploy.crashes) == (Deploy.State.SUCCEEDED, 1)
+    assert deploy.state == Deploy.State.SUCCEEDED
+    assert deploy.crashes >= 1, "the death was not noticed"
 
 
 def temporary_files(site: Site) -> list[Path]:
@@ -151,7 +152,7 @@ def temporary_files(site: Site) -> list[Path]:
 
 
 def test_a_deploy_that_kills_its_worker_is_parked_and_the_next_one_runs(open_stage: OpenStage) -> None:
-    stage = open_stage("postgresql-redis", FTP_DEPLOY_LEASE_SECONDS=2, FTP_DEPLOY_HEARTBEAT_SECONDS=0.3)
+    stage = open_stage("postgresql-redis", FTP_DEPLOY_LEASE_SECONDS=4, FTP_DEPLOY_HEARTBEAT_SECONDS=0.3)
     site = stage.add_site(combine_pushes=False)
     web = stage.project.web()
     poison = site.commit({"index.html": b"poison"})
@@ -168,7 +169,7 @@ def test_a_deploy_that_kills_its_worker_is_parked_and_the_next_one_runs(open_sta
 
 
 def test_a_frozen_worker_that_thaws_changes_nothing_any_more(open_stage: OpenStage) -> None:
-    stage = open_stage("postgresql-redis", FTP_DEPLOY_LEASE_SECONDS=3, FTP_DEPLOY_HEARTBEAT_SECONDS=0.3)
+    stage = open_stage("postgresql-redis")
     site = stage.add_site()
     web = stage.project.web()
     frozen = stage.project.worker()

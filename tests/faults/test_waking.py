@@ -9,12 +9,9 @@ from tests.servers.programs import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-HANGING_SECONDS = 3.0
-DOWN_SECONDS = 0.5
-SLOW_MACHINE = 2.0
-"""What a busy test machine may add: a time-out missing would take far longer."""
-
-SETTLED = {"FTP_DEPLOY_SWEEP_SECONDS": 1.0}
+BOUNDED_SECONDS = 15.0
+"""A request that waits for a broker is not answered within this time, however busy the machine. The benchmark measures
+what the answer takes: at most 3 s with a broker that hangs, 0.5 s with one that is down."""
 
 
 @pytest.mark.parametrize("name", ["postgresql-redis", "postgresql-rabbitmq"])
@@ -26,12 +23,12 @@ def test_no_push_waits_for_a_broker_that_is_down_or_hangs(name: str, open_stage:
     assert site.commit(site_files(0)).deliver(web.url) == 202
     stage.broker.refuse()
     for number in (1, 2):
-        assert post_within(stage, number, web.url) < DOWN_SECONDS + SLOW_MACHINE
+        assert post_within(stage, number, web.url) < BOUNDED_SECONDS
     stage.broker.resume()
     stage.broker.hang()
     for number in range(3, 6):
-        assert post_within(stage, number, web.url) < HANGING_SECONDS + SLOW_MACHINE
-    assert "was not published" in stage.project.logs()
+        assert post_within(stage, number, web.url) < BOUNDED_SECONDS
+    wait_until(lambda: "was not published" in stage.project.logs(), "the web server says that it woke nobody")
     stage.broker.resume()
     stage.project.worker(beat=True)
     judge(stage)
@@ -45,7 +42,7 @@ def post_within(stage: Stage, number: int, url: str) -> float:
     """Deliver a push; return the seconds until the answer."""
     push = stage.sites[0].commit(site_files(number))
     with Stopwatch() as watch:
-        status = push.deliver(url, timeout=30)
+        status = push.deliver(url, timeout=60)
     assert status == 202
     return watch.seconds
 
@@ -61,9 +58,9 @@ def test_many_pushes_at_once_while_the_broker_hangs(open_stage: OpenStage) -> No
     stage.broker.hang()
     pushes = [site.commit(site_files(1)) for site in sites]
     with ThreadPoolExecutor(16) as pool, Stopwatch() as watch:
-        statuses = list(pool.map(lambda push: push.deliver(web.url, timeout=30), pushes))
+        statuses = list(pool.map(lambda push: push.deliver(web.url, timeout=60), pushes))
     assert statuses == [202] * 16
-    assert watch.seconds < HANGING_SECONDS + SLOW_MACHINE * 2
+    assert watch.seconds < BOUNDED_SECONDS
     stage.broker.resume()
     stage.project.worker(beat=True, pool="threads", concurrency=8)
     judge(stage)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 def database(url: str) -> dict[str, Any]:
-    """Return the settings for ``postgresql://user@host:port/name`` or ``sqlite:///path``.
+    """Return the settings for ``postgresql://user@host:port/name``, ``mysql://...`` or ``sqlite:///path``.
 
     ``SQLITE_MODE`` in the environment: IMMEDIATE, as documented, or DEFERRED, as Django does without being told.
     """
@@ -17,12 +17,16 @@ def database(url: str) -> dict[str, Any]:
         if mode != "DEFERRED":
             options["transaction_mode"] = mode
         return {"ENGINE": "django.db.backends.sqlite3", "NAME": parts.path, "OPTIONS": options}
+    if parts.scheme == "mysql":
+        import pymysql  # type: ignore[import-untyped]  # mysqlclient would have to be compiled
+
+        pymysql.install_as_MySQLdb()
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{parts.scheme}",
         "NAME": parts.path.lstrip("/"),
         "USER": parts.username or "",
         "PASSWORD": parts.password or "",
         "HOST": parts.hostname or "",
         "PORT": parts.port or "",
-        "OPTIONS": {"connect_timeout": 3},
+        "OPTIONS": {"connect_timeout": 3} | ({"isolation_level": "read committed"} if parts.scheme == "mysql" else {}),
     }

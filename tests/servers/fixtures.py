@@ -7,6 +7,7 @@ import pytest
 
 from tests.servers.base import FTPServer
 from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.mariadb import MariaDB
 from tests.servers.postgresql import PostgreSQL
 from tests.servers.proftpd import Proftpd
 from tests.servers.pureftpd import PureFTPd
@@ -63,6 +64,13 @@ def pyftpd_server(start_server: StartServer) -> FTPServer:
 def postgresql() -> Iterator[PostgreSQL]:
     """One PostgreSQL for the whole session; a test that stops it starts it again."""
     with PostgreSQL() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """One MariaDB for the whole session."""
+    with MariaDB() as server:
         yield server
 
 

@@ -19,7 +19,8 @@ def start_forge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartForge
     running: list[Forge] = []
 
     def start(**options: Any) -> Forge:
-        forge = Forge(tmp_path_factory.mktemp("forge"), **options)
+        # On a busy machine a web process may need long for an answer; a forge of life waits for ten seconds.
+        forge = Forge(tmp_path_factory.mktemp("forge"), **{"hook_timeout": 60.0, **options})
         running.append(forge)
         forge.start()
         return forge

@@ -16,7 +16,7 @@ from tests.servers.base import FTPServer
 from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 
 
 class Installation:

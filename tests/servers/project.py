@@ -24,7 +24,7 @@ ALIAS = "project"
 """The name under which a test sees the project's database."""
 
 FAST: Mapping[str, Any] = {
-    "FTP_DEPLOY_LEASE_SECONDS": 4,
+    "FTP_DEPLOY_LEASE_SECONDS": 6,
     "FTP_DEPLOY_HEARTBEAT_SECONDS": 0.5,
     "FTP_DEPLOY_RETRY_SECONDS": 1,
     "FTP_DEPLOY_SWEEP_SECONDS": 1.0,

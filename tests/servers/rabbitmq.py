@@ -32,6 +32,13 @@ class RabbitMQ(Program):
             "loopback_users = none\nlog.console = true\nlog.file = false\ndisk_free_limit.absolute = 50MB\n"
         )
 
+    def configure(self, **settings: int) -> None:
+        """Start again with other settings of the application ``rabbit``; without any, with its own."""
+        terms = ", ".join(f"{{{name}, {value}}}" for name, value in settings.items())
+        self.end()
+        (self.base / "advanced.config").write_text(f"[{{rabbit, [{terms}]}}].\n")
+        self.start()
+
     @property
     def url(self) -> str:
         """The address for Celery."""

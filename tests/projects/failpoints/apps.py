@@ -4,6 +4,7 @@ its third commit, ``rename:2`` right before the second rename on a server."""
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,12 +28,23 @@ class Countdown:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
+def sleep_on_the_true_clock() -> None:
+    """Let a process with a false clock sleep: the sleep of libfaketime refuses what Python's asks of the system."""
+
+    def sleep(seconds: float) -> None:
+        threading.Event().wait(seconds)
+
+    time.sleep = sleep
+
+
 class FailpointsConfig(AppConfig):
     """Sets up the failpoint that the environment names; without one it does nothing."""
 
     name = "tests.projects.failpoints"
 
     def ready(self) -> None:
+        if "FAKETIME_DONT_FAKE_MONOTONIC" in os.environ:
+            sleep_on_the_true_clock()
         kind, _, count = os.environ.get("FAILPOINT", "").partition(":")
         if not kind:
             return
