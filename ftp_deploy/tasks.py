@@ -57,12 +57,15 @@ def reconcile() -> None:
 
 @shared_task(name="ftp_deploy.notify")
 def notify(deploy_id: int) -> None:
-    """Tell the people concerned how a deploy ended."""
+    """Tell the people concerned how a deploy ended, with all its commits."""
     from ftp_deploy import notifications
+    from ftp_deploy.deploys.commit_list import fill_up
     from ftp_deploy.models import Deploy
 
-    deploy = Deploy.objects.select_related("service__notification").filter(pk=deploy_id).first()
+    related = ("service__notification", "service__account")
+    deploy = Deploy.objects.select_related(*related).filter(pk=deploy_id).first()
     if deploy is not None:
+        fill_up(deploy)
         notifications.send(deploy, stopping.is_set)
 
 
