@@ -26,8 +26,8 @@ two runs of a service overlapped, no temporary file is left, no secret can be re
 19 the same: its lock is held                            faults/test_processes: a_sqlite_lock_held_for_long
 19 the same: eight processes claim                       deploys/test_databases: of_many_processes_that_claim_one
 20 our own disks are full                                faults/test_disks: a_full_disk
-21 the FTP server dies and comes back                    transports/test_ftp_kill: the_server_is_killed_and_comes_back
-22 the reply to an upload is lost                        transports/test_ftp_kill: sessions_are_cut
+21 the FTP server dies and comes back                    kills/test_kills: a_few_seeds
+22 the reply to an upload is lost                        kills/test_kills: a_few_seeds
 23 the reply to a rename is lost                         transports/test_ftp_faults: a_lost_reply_of_a_rename
 24 a data connection leads nowhere                       transports/test_ftp_faults: epsv_that_leads_nowhere
 25 the server lets two connections in                    transports/test_ftp_faults: a_refused_connection_fails_nothing
@@ -36,6 +36,7 @@ two runs of a service overlapped, no temporary file is left, no secret can be re
 26 the same: a changed password                          transports/test_ftp_faults: a_wrong_password_is_tried_twice
 27 the server's disk is full                             transports/test_ftp_faults: a_real_full_disk
 28 packets are lost; the network is away for a while     faults/test_network: packets_are_lost_and_the_network_goes
+28 the same: between us and the server alone             kills/test_loss: a_link_that_loses_packets
 29 clocks differ by hours; a clock jumps                 faults/test_clocks: workers_an_hour_ahead_and_an_hour_behind
 29 the same: a jump                                      faults/test_clocks: a_clock_that_jumps_in_mid_lease
 30 workers are stopped, then killed, one after another   faults/test_processes: rolling_restarts_under_a_stream
