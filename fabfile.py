@@ -5,7 +5,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,12 @@ from invoke.exceptions import Exit
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent
+SDIST_FILES = {
+    *("pyproject.toml", "setup.py", "MANIFEST.in"),
+    *("LICENSE", "README.rst", "CHANGELOG.rst", "CONTRIBUTING.rst", "SECURITY.md"),
+}
+"""What an sdist holds besides the package."""
+SDIST_MADE = {"PKG-INFO", "setup.cfg"}
 PROCESSES = 2
 """How many tests run at the same time: the tests start real servers, so more is not faster on a small machine."""
 
@@ -205,15 +213,45 @@ def demo(context, once=False, repo="", folder=""):
 
 
 @task
+def package(context):
+    """Build sdist and wheel into dist/ and check them: their files, and how an index will read them."""
+    shutil.rmtree(ROOT / "dist", ignore_errors=True)
+    python(context, "build")
+    archives = sorted((ROOT / "dist").iterdir())
+    wrong = [line for archive in archives for line in wrong_files(archive, tracked_files())]
+    if wrong:
+        raise Exit("The packages are not what they should be:\n  " + "\n  ".join(wrong), code=1)
+    python(context, "twine", "check", "--strict", *(str(path.relative_to(ROOT)) for path in archives))
+
+
+@task
 def release(context):
     """All of a release but the upload: tests, documentation, sdist and wheel, checked."""
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
     if changed.stdout:
         raise Exit("Commit first: a release is made from what git has.\n" + changed.stdout, code=1)
-    for step in (lint, types, migrations, docs, test):
+    for step in (lint, types, migrations, docs, test, testlow, testdjango, package):
         step(context)
-    shutil.rmtree(ROOT / "dist", ignore_errors=True)
-    python(context, "build")
-    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "dist").iterdir())
-    python(context, "twine", "check", "--strict", *files)
-    print("\nReady to upload:", *files, sep="\n  ")
+    print("\nReady to upload:", *sorted(path.name for path in (ROOT / "dist").iterdir()), sep="\n  ")
+
+
+def tracked_files() -> set[str]:
+    """Return the files that git has."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
+
+
+def wrong_files(archive: Path, tracked: set[str]) -> list[str]:
+    """Return a line for each file that is missing in a wheel or sdist, or has no business there."""
+    package = {name for name in tracked if name.startswith("ftp_deploy/")}
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as opened:
+            held = {name for name in opened.namelist() if ".dist-info/" not in name}
+        wanted = package
+    else:
+        with tarfile.open(archive) as opened_sdist:
+            names = [member.name for member in opened_sdist.getmembers() if member.isfile()]
+        held = {name.partition("/")[2] for name in names if ".egg-info/" not in name} - SDIST_MADE
+        wanted = package | SDIST_FILES
+    missing = [f"{archive.name}: {name} is missing" for name in sorted(wanted - held)]
+    return missing + [f"{archive.name}: {name} does not belong there" for name in sorted(held - wanted)]
