@@ -8,7 +8,9 @@ import pytest
 
 from tests.standalone.processes import ROOT
 
-MOST_LINES = {"file": 400, "function": 50}
+FILE_LINES, FUNCTION_LINES = 400, 50
+MARGIN = 1.25
+"""Tests are lists of cases: they are split when they are over by more than this, not for each case that is added."""
 REASON = re.compile(r"\bOver (400|50) lines: \w+")
 LEFT_OUT = ("ftp_deploy/migrations/",)
 
@@ -25,12 +27,13 @@ def too_long(name: str) -> list[str]:
     text = (ROOT / name).read_text(encoding="utf-8")
     module = ast.parse(text)
     found = []
-    if text.count("\n") > MOST_LINES["file"] and not REASON.search(ast.get_docstring(module) or ""):
+    most = FILE_LINES * (MARGIN if name.startswith("tests/") else 1)
+    if text.count("\n") > most and not REASON.search(ast.get_docstring(module) or ""):
         found.append(f"{name}: {text.count(chr(10))} lines")
     for node in ast.walk(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            if lines > MOST_LINES["function"] and not REASON.search(ast.get_docstring(node) or ""):
+            if lines > FUNCTION_LINES and not REASON.search(ast.get_docstring(node) or ""):
                 found.append(f"{name}: {node.name} has {lines} lines")
     return found
 
