@@ -248,9 +248,9 @@ def fill(days: int = 30) -> list[Service]:
     add_changes(running, "uploaded")
     add_deploy(services[1], "queued", now - timedelta(seconds=4), generator)
     for minutes, action, service in (
-        (3, "deploy", services[1]),
-        (61, "check", services[3]),
         (400, "edit service", services[4]),
+        (61, "check", services[3]),
+        (3, "deploy", services[1]),
     ):
         entry = AuditEntry.objects.create(
             user_name="operator", action=action, service=service, subject=str(service), address="192.0.2.14"
