@@ -2,7 +2,7 @@
 
 import logging
 
-from ftp_deploy.deploys.queue import commit_as_json
+from ftp_deploy.deploys.append import commit_as_json
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Deploy
 from ftp_deploy.providers.rest import COMMIT_LIMIT
