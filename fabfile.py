@@ -81,10 +81,18 @@ def testi(context, module=""):
     pytest(context, "-m", "integration and not faults", *paths_of_tests(module))
 
 
-@task
-def faults(context):
+@task(
+    help={
+        "seeds": "how many seeds of random faults on each combination of database and broker; default: 50",
+        "first": "the first seed; empty: from the clock. A run that was ended goes on with the next one",
+        "only": "a part of the suite, as pytest's -k: test_disks, or postgresql-redis",
+    }
+)
+def faults(context, seeds=50, first="", only=""):
     """The long fault suite: processes killed, servers that hang, networks that lose packets."""
-    pytest(context, "-m", "faults and not kills", *paths_of_tests(""), processes=0)
+    variables = {"FTP_DEPLOY_FAULT_SEEDS": str(seeds), "FTP_DEPLOY_FAULT_SEED": str(first)}
+    chosen = ["-k", only] if only else []
+    python(context, "pytest", "-m", "faults and not kills", "-v", "-rA", *chosen, *paths_of_tests(""), **variables)
 
 
 @task(
