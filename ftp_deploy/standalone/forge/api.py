@@ -66,6 +66,7 @@ class Api:
             ("GET", r"/user/emails", self.emails),
             ("GET", r"/user/repos", self.repositories),
             ("GET", repository, self.repository),
+            ("PATCH", repository, self.rename),
             ("GET", repository + r"/branches", self.branches),
             ("GET", repository + r"/branches/(.+)", self.branch),
             ("GET", repository + r"/commits", self.commits),
@@ -158,6 +159,14 @@ class Api:
     def repository(self, request: Request, repository: StoredRepository) -> Answer:
         """One repository."""
         return Answer(200, self.forge.documents.repository(repository))
+
+    def rename(self, request: Request, repository: StoredRepository) -> Answer:
+        """Give the repository another name; its old one goes on leading to it."""
+        name = request.body.get("name") if isinstance(request.body, dict) else None
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]{1,100}", name, re.ASCII):
+            raise ApiRefusal(422, "Validation Failed", [{"resource": "Repository", "field": "name", "code": "invalid"}])
+        self.forge.rename(repository.full_name, name)
+        return self.repository(request, repository)
 
     def branches(self, request: Request, repository: StoredRepository) -> Answer:
         """The branches of a repository."""
