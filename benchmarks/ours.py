@@ -28,6 +28,7 @@ def deploy(target: Target, tree: Path, paths: list[str], directories: list[str])
     uploads = [upload(tree / path, temporary[path]) for path in paths]
     transport = open_transport(target)  # a worker has imported the protocol's module long before
     marks = [time.monotonic()]
+    transport.expect(len(uploads))
     with transport:
         marks.append(time.monotonic())
         transport.make_directories(directories)

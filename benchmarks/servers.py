@@ -16,7 +16,7 @@ from tests.servers.vsftpd import Vsftpd
 
 QUIET: dict[str, dict[str, Any]] = {
     "vsftpd": {"settings": ("log_ftp_protocol=NO", "xferlog_enable=NO")},
-    "proftpd": {"settings": ("ExtendedLog none", "MaxInstances 200")},
+    "proftpd": {"quiet": True, "settings": ("MaxInstances 200",)},
     "pure-ftpd": {},
     "sshd": {"quiet": True, "extra": "MaxStartups 100\nMaxSessions 100"},
 }

@@ -18,15 +18,23 @@ class Server:
         self._service = service
         self._guard = guard
         self._transport: Transport | None = None
+        self._files = 1
 
     def __enter__(self) -> Self:
         return self
+
+    def expect(self, files: int) -> None:
+        """Say how many files will be sent: as many connections as that needs are opened early."""
+        self._files = files
+        if self._transport is not None:
+            self._transport.expect(files)
 
     @property
     def transport(self) -> Transport:
         """The connected transport."""
         if self._transport is None:
             transport = self._service.transport()
+            transport.expect(self._files)
             self._transport = wait_for(lambda: connected(transport), self._guard, Transport.close)
         return self._transport
 

@@ -49,6 +49,7 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
         if objects := contents.fetch_objects(service, blobs, recorder.lease.guard):
             recorder.log(f"Fetched {objects} files from Git LFS.")
         if journal.rows:
+            server.expect(len(journal.to_upload()))
             _Transfer(recorder, service, journal, contents, server.transport).run(planned)
 
 

@@ -175,6 +175,7 @@ class Transport(ABC):
     def __init__(self, target: Target) -> None:
         self.target = target
         self.traits = target.traits
+        self.expected = 1
 
     def __enter__(self) -> Self:
         self.connect()
@@ -184,6 +185,10 @@ class Transport(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def expect(self, files: int) -> None:
+        """Say how many files there will be to send, before ``connect`` or after: a hint to open connections early."""
+        self.expected = files
 
     @abstractmethod
     def connect(self) -> None:

@@ -211,7 +211,7 @@ class Crew(Generic[Job, Conn]):
                 thread.start()
 
     def _may_open(self) -> bool:
-        return self._opening < max(1, GROWTH * self._pool.standing)
+        return self._opening < max(1, GROWTH * self._pool.standing + self._pool.pending)
 
     @property
     def _over(self) -> bool:
@@ -246,7 +246,9 @@ class Crew(Generic[Job, Conn]):
         """Return a connection, or None where this worker is not needed or not let in."""
         try:
             while self._await_task():
-                connection = self._pool.take_idle() or self._try_to_open()
+                connection = self._pool.take_idle() or self._await_pending()
+                if connection is None and self._needs_more:
+                    connection = self._try_to_open()
                 if connection is not None or self._pool.standing:
                     return connection
             return None
@@ -258,6 +260,17 @@ class Crew(Generic[Job, Conn]):
                 self._opening -= 1
                 self._changed.notify_all()
             self._hire()
+
+    def _await_pending(self) -> Conn | None:
+        """Take a connection that is being opened ahead; never as the first one, for those follow that."""
+        if not self._pool.standing:
+            return None
+        return self._pool.await_pending(lambda: not self._needs_more)
+
+    @property
+    def _needs_more(self) -> bool:
+        with self._changed:
+            return bool(self._tasks) and not self._over
 
     def _try_to_open(self) -> Conn | None:
         try:

@@ -32,7 +32,7 @@ from ftp_deploy.transports.base import (
     probe_names,
 )
 from ftp_deploy.transports.crew import Crew, Lane
-from ftp_deploy.transports.ftp_batches import batches
+from ftp_deploy.transports.ftp_batches import Batch, batches
 from ftp_deploy.transports.ftp_control import Control
 from ftp_deploy.transports.ftp_data import DataConnection
 from ftp_deploy.transports.ftp_hashes import kind_of, read_hash
@@ -48,6 +48,7 @@ PROBE = b"ftp-deploy\n"
 DOWNLOAD_BLOCK = 256 * 1024
 DEEPEST = 64
 """Directories below each other that a listing follows; deeper ones are a mistake or a trap."""
+FEW_DIRECTORIES = 300
 
 
 class FTP(Transport):
@@ -58,20 +59,32 @@ class FTP(Transport):
     tls = False
     implicit = False
 
+    def expect(self, files: int) -> None:
+        """Open as many connections as the work needs, beside whatever is done meanwhile."""
+        super().expect(files)
+        if hasattr(self, "pool"):
+            self.pool.open_ahead(files)
+
     def connect(self) -> None:
-        """Resolve the host once, connect and log in."""
+        """Resolve the host once, connect and log in. Further connections follow the first one as far as it gets."""
         self.server = Server(self.target, tls=self.tls, implicit=self.implicit, default_port=self.default_port)
         self.pool = Pool(self._open, self.target.max_connections, self.target.traits.connection_ceiling)
+        self.pool.open_ahead(self.expected, self._open_after_first)
         try:
             self._once(lambda control: None)
         except IdentityRefused as error:
+            self.close()
             raise self._with_fingerprint(error) from error
+        except BaseException:
+            self.close()
+            raise
         self._remember()
 
     def close(self) -> None:
         """Close all connections."""
         if hasattr(self, "pool"):
             self.pool.close()
+            self.server.abort_opening()
 
     def probe(self) -> Traits:
         """Put a probe file, rename it over another one, and remove both."""
@@ -101,12 +114,15 @@ class FTP(Transport):
         return self._remember()
 
     def make_directories(self, paths: Sequence[str]) -> None:
-        """Make directories level by level."""
+        """Make directories: some over one connection, while others may still be opened; many level by level."""
         levels: dict[int, list[str]] = {}
+        if len(paths) <= FEW_DIRECTORIES:
+            self._crew(ftp_batches.make_directories, str).drain([Batch([check(path) for path in paths])])
+            return
         for path in paths:
             levels.setdefault(check(path).count("/"), []).append(path)
         for _, level in sorted(levels.items()):
-            self._crew(ftp_batches.make_directories, str).drain(batches(level))
+            self._crew(ftp_batches.make_directories, str).drain(batches(level, self.pool.limit))
 
     def upload(self, uploads: Sequence[Upload], enough: Enough = never_enough) -> Iterator[Progress]:
         """Send files, the largest first; see the contract."""
@@ -126,14 +142,14 @@ class FTP(Transport):
         for one in renames:
             check(one.source)
             check(one.path)
-        yield from self._crew(ftp_batches.rename, str).run(batches(renames), guard)
+        yield from self._crew(ftp_batches.rename, str).run(batches(renames, self.pool.limit), guard)
         self._remember()
 
     def delete(self, paths: Sequence[str], guard: Guard) -> Iterator[Progress]:
         """Delete in batches over all connections."""
         for path in paths:
             check(path)
-        yield from self._crew(ftp_batches.delete, str).run(batches(paths), guard)
+        yield from self._crew(ftp_batches.delete, str).run(batches(paths, self.pool.limit), guard)
 
     def prune(self, directories: Sequence[str]) -> tuple[str, ...]:
         """Remove provably empty directories, the deepest level first."""
@@ -157,7 +173,7 @@ class FTP(Transport):
         """Ask for sizes in batches; from listings where the server knows no SIZE."""
         for path in paths:
             check(path)
-        jobs = batches(paths)
+        jobs = batches(paths, self.pool.limit)
         if self.server.size_works:
             self._crew(ftp_batches.measure, str).drain(jobs)
         if self.server.size_works:
@@ -186,7 +202,7 @@ class FTP(Transport):
         found: dict[str, bool | None] = dict.fromkeys(map(check, digests))
         if not self.hash_kind:
             return found
-        jobs = batches(list(digests))
+        jobs = batches(list(digests), self.pool.limit)
         self._crew(ftp_batches.hash_files, str).drain(jobs)
         for path, reply in (pair for job in jobs for pair in job.replies.items()):
             found[path] = read_hash(reply.text, digests[path]) if reply.good else None
@@ -231,7 +247,15 @@ class FTP(Transport):
     # Connections
 
     def _open(self) -> Control:
-        return Control(self.server)
+        try:
+            return Control(self.server)
+        except TransportError:
+            if not self.server.admitted.is_set():  # those that follow would stand in the way of the next try
+                self.server.abort_opening()
+            raise
+
+    def _open_after_first(self) -> Control:
+        return Control(self.server, follow=True)
 
     def _crew(self, work: Callable[[Control, Lane[Job]], None], describe: Callable[[Job], str]) -> Crew[Job, Control]:
         crew = Crew(self.pool, work, describe=describe)

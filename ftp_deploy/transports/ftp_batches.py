@@ -21,7 +21,8 @@ from ftp_deploy.transports.names import join
 Item = TypeVar("Item")
 
 BATCH = 16
-"""Items that share one call of the guard."""
+LARGEST_BATCH = 64
+"""Items that share one call of the guard: at least and at most."""
 
 
 @dataclass(slots=True)
@@ -40,8 +41,9 @@ class Batch(Generic[Item]):
         return f"A batch of {len(self.items)}"
 
 
-def batches(items: Sequence[Item], size: int = BATCH) -> list[Batch[Item]]:
-    """Cut a sequence into batches."""
+def batches(items: Sequence[Item], connections: int) -> list[Batch[Item]]:
+    """Cut a sequence into batches: large ones, for each end of a batch is a round trip, but two for each connection."""
+    size = max(BATCH, min(LARGEST_BATCH, -(-len(items) // (2 * connections))))
     return [Batch(list(items[start : start + size])) for start in range(0, len(items), size)]
 
 

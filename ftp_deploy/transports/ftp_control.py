@@ -29,12 +29,11 @@ from ftp_deploy.transports.ftp_replies import Reply, clean, refusal
 from ftp_deploy.transports.ftp_server import Server
 from ftp_deploy.transports.ftp_tls import wrap_control
 
-WINDOW = 900
-"""Bytes of commands under way at most, for one connection."""
 LONGEST_LINE = ftplib.MAXLINE
 LONGEST_REPLY = 64 * 1024
 RECEIVE = 64 * 1024
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+LOOK_EVERY = 0.1
 UNCERTAIN_WAIT = 10.0
 """Seconds for what is tried for the first time on a server and may hang behind its firewall."""
 
@@ -48,7 +47,8 @@ class Control:
     connection breaks or the server talks nonsense; the connection is of no use then.
     """
 
-    def __init__(self, server: Server, *, log_in: bool = True) -> None:
+    def __init__(self, server: Server, *, log_in: bool = True, follow: bool = False) -> None:
+        """Connect and log in. With ``follow`` each step waits until the first connection has been that far."""
         self.server = server
         self.target = server.target
         self._buffer = bytearray()
@@ -59,8 +59,12 @@ class Control:
         """The TLS context of this connection and its data connections."""
         server.opening(self)
         try:
+            if follow:
+                self._await(server.reached)
             self.connection: socket.socket = self._open()
             self._greet()
+            if follow:
+                self._await(server.admitted)
             if log_in:
                 self._log_in()
                 self._set_up()
@@ -69,6 +73,13 @@ class Control:
             raise
         finally:
             server.opened(self)
+
+    def _await(self, event: threading.Event) -> None:
+        """Wait for the first connection. Raises ``ConnectionFailed`` once aborted, or when it takes too long."""
+        deadline = time.monotonic() + self.target.connect_timeout + self.target.reply_timeout
+        while not event.wait(LOOK_EVERY):
+            if self._aborted or time.monotonic() > deadline:
+                raise ConnectionFailed("The connection was closed by us.")
 
     # Sockets
 
@@ -226,7 +237,7 @@ class Control:
         sent = under_way = 0
         while len(replies) < len(commands):
             first = sent
-            while sent < len(commands) and (under_way == 0 or under_way + sizes[sent] <= WINDOW):
+            while sent < len(commands) and (under_way == 0 or under_way + sizes[sent] <= self.server.window):
                 under_way += sizes[sent]
                 sent += 1
             if sent > first:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ftp_deploy.transports.addresses import Address, resolve
 from ftp_deploy.transports.base import Target
 from ftp_deploy.transports.ftp_replies import Reply
-from ftp_deploy.transports.ftp_tls import make_context
+from ftp_deploy.transports.ftp_tls import guess_p256, make_context
 from ftp_deploy.transports.names import normal_root
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LONGEST_BANNER = 120
 TLS_TRIES = 2
 """How often TLS 1.3 has to break before 1.2 is tried."""
+WINDOW = 900
+WIDE_WINDOW = 3500
 
 
 class Server:
@@ -26,20 +28,30 @@ class Server:
     def __init__(self, target: Target, *, tls: bool, implicit: bool, default_port: int) -> None:
         self.target = target
         self.implicit = implicit
-        self._contexts = (make_context(target), make_context(target, ssl.TLSVersion.TLSv1_2)) if tls else None
+        self._contexts = self._make_contexts() if tls else None
         self._tls_failures = 0
         self.tls_works = False
+        self._may_guess = tls
+        self._guessed = False
         self.traits = target.traits
         self.root: str | None = None
         self.size_works = True
         self._lock = threading.Lock()
         self._opening: set[Control] = set()
+        self.reached = threading.Event()
+        """The first connection was greeted."""
+        self.admitted = threading.Event()
+        """It is logged in, and the server is known."""
         self.addresses = resolve(target.host, target.port or default_port, allow_private=target.allow_private_addresses)
+        self._guess()
 
     @property
     def context(self) -> ssl.SSLContext | None:
         """The TLS context for new connections; None without TLS. There is no way from TLS to clear text."""
         return self._contexts[1 if self.traits.tls_1_2 else 0] if self._contexts else None
+
+    def _make_contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+        return make_context(self.target), make_context(self.target, ssl.TLSVersion.TLSv1_2)
 
     def doubt_tls(self, context: ssl.SSLContext | None) -> bool:
         """TLS broke on a connection with this context, before anything had worked: after the second time try 1.2.
@@ -48,6 +60,9 @@ class Server:
         whether a further try goes another way, or is the second one.
         """
         with self._lock:
+            if self._guessed and (self.implicit or not self.tls_works):  # later ones offer every curve again
+                self._contexts, self._guessed = self._make_contexts(), False
+                return True
             if not self._contexts or self.tls_works or self.traits.tls_1_2 is False:
                 return False
             if context is self._contexts[1]:
@@ -80,6 +95,18 @@ class Server:
         first = banner.partition(" / ")[0][:LONGEST_BANNER]
         if self.traits.banner != first:
             self.learn(banner=first)
+        self._guess()
+        self.reached.set()
+
+    def _guess(self) -> None:
+        with self._lock:
+            if self._may_guess and self._contexts and self._is("vsftpd"):
+                for context in self._contexts:
+                    guess_p256(context)
+                self._may_guess, self._guessed = False, True
+
+    def _is(self, name: str) -> bool:
+        return name in self.traits.banner.lower()
 
     def introduced(self, features: Reply, directory: Reply) -> None:
         """Remember what the server can do, and where its root is."""
@@ -95,6 +122,7 @@ class Server:
             set_time="MFMT" in names,
         )
         self.root = normal_root(self.target.path, login_directory)
+        self.admitted.set()
 
     @property
     def options(self) -> list[str]:
@@ -109,7 +137,7 @@ class Server:
 
         vsftpd reads it after the transfer; ProFTPD refuses it, and pyftpdlib would drop the running transfer.
         """
-        return "vsftpd" in self.traits.banner.lower()
+        return self._is("vsftpd")
 
     @property
     def starts_late(self) -> bool:
@@ -117,7 +145,15 @@ class Server:
 
         It says 150 without waiting for the data connection, so this costs no time there.
         """
-        return "pyftpdlib" in self.traits.banner.lower()
+        return self._is("pyftpdlib")
+
+    @property
+    def window(self) -> int:
+        """Bytes of commands that may be under way on one connection.
+
+        ProFTPD misreads commands once in a while with more; vsftpd and Pure-FTPd took 7,000 bytes.
+        """
+        return WIDE_WINDOW if self._is("vsftpd") or self._is("pure-ftpd") else WINDOW
 
     def doubt_epsv(self) -> None:
         """EPSV did not work on its first try: use PASV from now on, where there is such a thing."""

@@ -6,6 +6,8 @@ from typing import Generic, Protocol, TypeVar
 
 from ftp_deploy.exceptions import LoginRefused, TooManyConnections, TransportError
 
+LOOK_EVERY = 0.05
+
 
 class Connection(Protocol):
     """What the crew needs of a connection."""
@@ -31,7 +33,8 @@ class Pool(Generic[Conn]):
 
     def __init__(self, open_connection: Callable[[], Conn], maximum: int, ceiling: int | None) -> None:
         self._open = open_connection
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
+        self._arrived = threading.Condition(self.lock)
         self.idle: list[Conn] = []
         self.in_use: set[Conn] = set()
         self.limit = max(1, min(maximum, ceiling + 1) if ceiling else maximum)
@@ -39,11 +42,57 @@ class Pool(Generic[Conn]):
         self.most = 0
         self.refused_logins = 0
         self.closed = False
+        self.pending = 0
+        """How many are being opened ahead of the work."""
+        self._turned_away = False
 
     @property
     def standing(self) -> int:
         """How many connections stand."""
         return len(self.idle) + len(self.in_use)
+
+    def open_ahead(self, wanted: int, how: Callable[[], Conn] | None = None) -> None:
+        """Start opening connections, each in a thread, until ``wanted`` or the limit stand; one is left for the caller.
+
+        The first one that a worker opens is not among them. Refusals only set the ceiling.
+        """
+        with self.lock:
+            missing = min(wanted, self.limit) - max(1, self.standing) - self.pending
+            if self.closed or missing <= 0:
+                return
+            self.pending += missing
+        for _ in range(missing):
+            threading.Thread(target=self._open_one, args=(how or self._open,), name="connect", daemon=True).start()
+
+    def _open_one(self, how: Callable[[], Conn]) -> None:
+        connection = None
+        try:
+            connection = how()
+        except (TooManyConnections, LoginRefused):
+            self._turned_away = True
+        except TransportError:  # workers that miss it will open one, and tell what is wrong
+            pass
+        finally:
+            if connection is not None:
+                self.give_back(connection)
+            with self.lock:
+                self.pending -= 1
+                self.most = max(self.most, self.standing)
+                if not self.pending and self._turned_away and self.standing:
+                    self.limit = self.ceiling = self.standing
+                    self._turned_away = False
+                self._arrived.notify_all()
+
+    def await_pending(self, is_over: Callable[[], bool]) -> Conn | None:
+        """Wait for a connection that is being opened ahead; None where none comes, or when it is over."""
+        while True:
+            if (connection := self.take_idle()) is not None:
+                return connection
+            with self.lock:
+                if not self.pending or is_over():
+                    return None
+                if not self.idle:
+                    self._arrived.wait(LOOK_EVERY)
 
     def take_idle(self) -> Conn | None:
         """Take a connection that waits, and throw away those that the server closed meanwhile."""
@@ -84,6 +133,7 @@ class Pool(Generic[Conn]):
             self.in_use.discard(connection)
             if not self.closed:
                 self.idle.append(connection)
+                self._arrived.notify()
                 return
         connection.discard()
 

@@ -1,6 +1,6 @@
 """ProFTPD, with a user file of its own and the modules for TLS and hashes.
 
-Options: ``max_per_host``, ``settings`` (further lines).
+Options: ``max_per_host``, ``settings`` (further lines), ``quiet`` (no log of commands).
 """
 
 import os
@@ -55,7 +55,7 @@ class Proftpd(ProcessServer):
             "Umask 022",
             "MaxInstances 100",
             f"SystemLog {self.base / 'system.log'}",
-            f"ExtendedLog {self.log} ALL commands",
+            *([] if self.options.get("quiet") else [f"ExtendedLog {self.log} ALL commands"]),
             'LogFormat commands "%{iso8601} %a \\"%r\\" %s"',
             *(
                 [f'MaxClientsPerHost {self.options["max_per_host"]} "Too many connections"']
