@@ -4,12 +4,13 @@ Reads a JSON request from the command line and prints one: seconds by phase, fro
 """
 
 import json
+import ssl
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from ftp_deploy.transports import open_transport
+from ftp_deploy.transports import ftp_server, open_transport
 from ftp_deploy.transports.base import Rename, Target, Upload
 
 TEMPORARY = ".fd-0000000001-1-{number:x}.tmp"
@@ -18,8 +19,22 @@ TEMPORARY = ".fd-0000000001-1-{number:x}.tmp"
 def main() -> None:
     request: dict[str, Any] = json.loads(sys.argv[1])
     tree = Path(request["tree"])
+    if request["tls"]:
+        keep_to(ssl.TLSVersion[f"TLSv{request['tls'].replace('.', '_')}"])
     paths: list[str] = request["paths"]
     json.dump(deploy(Target(**request["target"]), tree, paths, request["directories"]), sys.stdout)
+
+
+def keep_to(version: ssl.TLSVersion) -> None:
+    """Let all connections speak one version of TLS."""
+    make_context = ftp_server.make_context
+
+    def narrow(target: Target) -> ssl.SSLContext:
+        context = make_context(target)
+        context.minimum_version = context.maximum_version = version
+        return context
+
+    ftp_server.make_context = narrow
 
 
 def deploy(target: Target, tree: Path, paths: list[str], directories: list[str]) -> dict[str, float]:

@@ -28,6 +28,8 @@ class Job:
     connections: int
     first: bool
     """Whether the server holds nothing of this tree yet."""
+    tls: str = ""
+    """The version of TLS for ours: "1.2" or "1.3"."""
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -50,12 +52,20 @@ class Tool:
     version: Callable[[], str]
     sample: int = 0
     """Send only so many files of the full case and scale up: for tools that take many minutes."""
+    either_tls: bool = False
+    """Whether it can be told which version of TLS to speak."""
 
 
 def ours(job: Job) -> list[str]:
     target = job.server.target(max_connections=job.connections, path=job.server.path)
     values = {name: getattr(target, name) for name in target.__dataclass_fields__ if name != "traits"}
-    request = {"target": values, "tree": str(job.tree), "paths": job.paths, "directories": job.directories}
+    request = {
+        "target": values,
+        "tree": str(job.tree),
+        "paths": job.paths,
+        "directories": job.directories,
+        "tls": job.tls,
+    }
     return [sys.executable, "-m", "benchmarks.ours", json.dumps(request)]
 
 
@@ -169,8 +179,8 @@ ALL = frozenset({"ftp", "ftps", "sftp"})
 TOOLS: Mapping[str, Tool] = {
     tool.name: tool
     for tool in (
-        Tool("ours", ALL, ours, our_version),
-        Tool("lftp", ALL, lftp, first_line("lftp", "--version")),
+        Tool("ours", ALL, ours, our_version, either_tls=True),
+        Tool("lftp", ALL, lftp, first_line("lftp", "--version"), either_tls=True),
         Tool("rclone", ALL, rclone, first_line("rclone", "version")),
         Tool("git-ftp", ALL, git_ftp, first_line("git", "ftp", "--version")),
         Tool("npm", frozenset({"ftp", "ftps"}), npm_ftp_deploy, lambda: f"{NPM_PACKAGE} (newest at the time)"),

@@ -43,7 +43,7 @@ class Result:
     commands: float | None = None
     """Per file."""
     round_trips: float | None = None
-    """Per file: the time that the control connections were open, in round trips."""
+    """Per file: the time that the control connections were open, in round trips as the capture saw them."""
     note: str = ""
 
 
@@ -95,14 +95,21 @@ def write(options: argparse.Namespace, rows: list[dict[str, object]], commands: 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer", description=__doc__)
     words = {"type": lambda text: text.split(",")}
-    parser.add_argument("--protocols", default=["ftp", "ftps", "sftp"], **words, help="of ftp, ftps, sftp")
+    parser.add_argument(
+        "--protocols", default=["ftp", "ftps", "sftp"], **words, help="of ftp, ftps (TLS 1.3), ftps12 (TLS 1.2), sftp"
+    )
     parser.add_argument("--rtt", default=["20"], **words, help="round trips in ms, such as 2,20,80; 0: loopback")
     parser.add_argument("--cases", default=["full", "changed"], **words, help=f"of {', '.join(tree.CASES)}")
     parser.add_argument("--tools", default=list(tools.TOOLS), **words, help=f"of {', '.join(tools.TOOLS)}")
-    parser.add_argument("--servers", default=[], **words, help="of vsftpd, proftpd, pure-ftpd, sshd; empty: the first")
+    parser.add_argument("--servers", default=[], **words, help="of vsftpd, proftpd, pure-ftpd, pyftpdlib, sshd")
     parser.add_argument("--connections", default=8, type=int, help="of the other tools")
     parser.add_argument("--our-connections", default=["8"], **words, help="such as 8,16,32; FTP and FTPS only")
-    parser.add_argument("--limit", default=900.0, type=float, help="seconds after which a tool is stopped")
+    parser.add_argument(
+        "--limit",
+        default=900.0,
+        type=float,
+        help="seconds after which a tool is stopped; what it had sent is scaled up",
+    )
     parser.add_argument("--repeat", default=1, type=int, help="runs of ours and lftp, of which the best counts")
     parser.add_argument("--results", default="", help="a file for the results as JSON, written as they come")
     parser.add_argument("--merge", default=[], **words, help="make the page of earlier --results and run nothing")
@@ -153,10 +160,15 @@ class Bench:
     case: str
     tree: Path
 
+    @property
+    def spoken(self) -> str:
+        """The protocol, whatever the version of TLS."""
+        return "ftps" if self.protocol == "ftps12" else self.protocol
+
     def results(self) -> Iterator[Result]:
         for name in self.options.tools:
             tool = tools.TOOLS[name]
-            if self.protocol not in tool.protocols:
+            if self.spoken not in tool.protocols or (self.protocol == "ftps12" and not tool.either_tls):
                 continue
             why = tools.is_here(tool, self.work)
             if why:
@@ -199,11 +211,12 @@ class Bench:
         directories = sorted(found, key=lambda one: (one.count("/"), one))
         work = self.work / f"job-{tool.name}"
         work.mkdir(exist_ok=True)
-        return tools.Job(self.protocol, self.server, self.tree, paths, directories, work, connections, first)
+        tls = {"ftps": "1.3", "ftps12": "1.2"}.get(self.protocol, "")
+        return tools.Job(self.spoken, self.server, self.tree, paths, directories, work, connections, first, tls)
 
     def fill(self, tool: tools.Tool, job: tools.Job) -> None:
         """Let the tool itself put the whole tree there, without latency: it may keep its own records."""
-        if tool.name == "2014":
+        if tool.name == "2014":  # keeps no records
             tool = tools.TOOLS["ours"]
         _, _, _, output = self.spawn(tool.command(job), self.link.server, job)
         if self.missing(job.paths):
@@ -217,12 +230,19 @@ class Bench:
         counted = wire.count(captured, port, clear=self.protocol == "ftp")
         files, missing = len(job.paths), self.missing(job.paths)
         phases = json.loads(output) if tool.name == "ours" and not status else {}
-        seconds = phases.get("total", wall) * scale
-        notes = [f"{scale:.0f} x a sample of {files} files"] if scale != 1 else []
-        if status:
-            notes.append(f"ended with status {status}" if status > 0 else "stopped after the limit")
-        if missing:
-            notes.append(f"{missing} files are not there")
+        seconds: float | None = phases.get("total", wall) * scale
+        notes = [f"scaled up from a sample of {files} files"] if scale != 1 else []
+        if status < 0:
+            sent = files - missing
+            seconds = wall * files / sent if sent else None
+            notes.append(f"stopped after {wall:.0f} s with {sent} of {files} files there; the time is scaled up")
+        elif missing:
+            seconds = None
+            notes.append(f"{missing} of {files} files are not there")
+        if status > 0:
+            notes.append(f"ended with status {status}")
+        trip = counted.round_trip or self.link.rtt / 1000
+        sent = max(1, files - missing)
         return Result(
             self.protocol,
             self.name,
@@ -230,14 +250,14 @@ class Bench:
             self.case,
             tool.name,
             job.connections,
-            seconds if not missing else None,
+            seconds,
             wall,
             files,
             files - missing,
             rss,
             phases.get("switch"),
-            counted.commands / files if counted.commands else None,
-            counted.busy / (self.link.rtt / 1000) / files if counted.busy else None,
+            counted.commands / sent if counted.commands else None,
+            counted.busy / trip / sent if counted.busy else None,
             "; ".join(notes) + (f" ({output.strip()[-120:]})" if status > 0 and tool.name == "ours" else ""),
         )
 

@@ -1,6 +1,7 @@
 """What went over the wire: commands and round trips, counted in a capture on the client's side of the link."""
 
 import shutil
+import statistics
 import struct
 import subprocess
 import time
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.link import Link
+
+SYN, ACK = 2, 16
 
 
 @dataclass
@@ -23,11 +26,15 @@ class Flow:
 
 @dataclass
 class Counted:
-    """``commands``: lines that the client sent, 0 where encrypted; ``busy``: seconds of all connections together."""
+    """``commands``: lines that the client sent, 0 where encrypted; ``busy``: seconds of all connections together.
+
+    ``round_trip``: seconds from a SYN to its answer, the middle one of all control and data connections.
+    """
 
     connections: int = 0
     commands: int = 0
     busy: float = 0.0
+    round_trip: float = 0.0
 
 
 @contextmanager
@@ -37,7 +44,8 @@ def capture(link: Link, port: int, place: Path) -> Iterator[Path | None]:
         yield None
         return
     command = ["ip", "netns", "exec", link.client, "tcpdump", "-i", link.device, "-w", str(place), "-s", "1600"]
-    command += ["-B", "16384", "-U", "-Z", "root", "-n", "tcp", "port", str(port)]
+    command += ["-B", "16384", "-U", "-Z", "root", "-n"]
+    command += [f"tcp port {port} or tcp[tcpflags] & tcp-syn != 0"]
     place.unlink(missing_ok=True)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 20
@@ -56,9 +64,18 @@ def count(place: Path | None, port: int, *, clear: bool) -> Counted:
     if place is None or not place.exists():
         return Counted()
     flows: dict[bytes, Flow] = {}
+    asked: dict[bytes, float] = {}
+    took: list[float] = []
     for when, packet in packets(place):
         header = (packet[0] & 15) * 4
-        destination = struct.unpack_from(">H", packet, header + 2)[0]
+        source, destination = struct.unpack_from(">HH", packet, header)
+        if packet[header + 13] & SYN:
+            if not packet[header + 13] & ACK:
+                asked[packet[header : header + 4]] = when
+            elif started := asked.pop(packet[header + 2 : header + 4] + packet[header : header + 2], None):
+                took.append(when - started)
+        if port not in (source, destination):
+            continue
         offset = header + (packet[header + 12] >> 4) * 4
         length = struct.unpack_from(">H", packet, 2)[0] - offset
         outgoing = destination == port
@@ -72,7 +89,7 @@ def count(place: Path | None, port: int, *, clear: bool) -> Counted:
                 flow.sent += packet[offset : offset + length]
     used = [flow for flow in flows.values() if flow.last]
     commands = sum(flow.sent.count(b"\r\n") for flow in used)
-    return Counted(len(used), commands, sum(flow.last - flow.first for flow in used))
+    return Counted(len(used), commands, sum(flow.last - flow.first for flow in used), statistics.median(took or [0.0]))
 
 
 def packets(place: Path) -> Iterator[tuple[float, bytes]]:
