@@ -29,8 +29,8 @@ def keep_to(version: ssl.TLSVersion) -> None:
     """Let all connections speak one version of TLS."""
     make_context = ftp_server.make_context
 
-    def narrow(target: Target) -> ssl.SSLContext:
-        context = make_context(target)
+    def narrow(*arguments: Any) -> ssl.SSLContext:
+        context = make_context(*arguments)
         context.minimum_version = context.maximum_version = version
         return context
 

@@ -20,6 +20,7 @@ from ftp_deploy.transports.ftp_tls import check_pin
 
 TLS_REFUSALS = (425, 426, 522, 534)
 """What servers say whose data connections could not be encrypted as they want it (RFC 2228, RFC 4217)."""
+CORK = getattr(socket, "TCP_CORK", None)
 REASON_WAIT = 5.0
 """Seconds to wait for the server's own words after the data connection broke."""
 
@@ -128,6 +129,12 @@ class DataConnection:
         """
         while not self.started:
             self._notice(self.control.read_reply())
+
+    def fill_packets(self) -> None:
+        """Let the kernel send full packets until the end; each record of TLS would be sent, and read, by itself."""
+        if CORK is not None:
+            with contextlib.suppress(OSError):
+                self.connection.setsockopt(socket.IPPROTO_TCP, CORK, 1)
 
     def finish_sending(self) -> None:
         """Say that everything has been sent; the socket stays open, or unread TLS tickets would make it a reset."""

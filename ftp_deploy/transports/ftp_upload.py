@@ -77,6 +77,7 @@ class Uploader:
     def _send_content(self, data: DataConnection, upload: Upload, hasher: Hasher | None) -> None:
         if upload.size > SMALL or self.server.starts_late:
             data.await_start()
+        data.fill_packets()
         sent = 0
         with upload.open() as stream:
             for block in _blocks(stream, upload.size):

@@ -6,13 +6,34 @@ from pathlib import Path
 import pytest
 
 from ftp_deploy.exceptions import PermissionRefused
+from ftp_deploy.transports import open_transport
 from ftp_deploy.transports.base import Rename, Transport
 from tests.servers.base import FTPServer
 from tests.servers.proftpd import Proftpd
 from tests.servers.pureftpd import PureFTPd
-from tests.transports.contract import Place, TransportContract, finish, unguarded
+from tests.transports.contract import (
+    Place,
+    TransportContract,
+    contents,
+    directories,
+    done,
+    finish,
+    make_upload,
+    unguarded,
+)
 
 pytestmark = pytest.mark.integration
+
+
+def test_more_connections_are_opened_ahead(ftp_server: FTPServer) -> None:
+    tree = contents(40)
+    transport = open_transport(ftp_server.target(max_connections=4))
+    transport.expect(len(tree))
+    with transport:
+        transport.make_directories(directories(tree))
+        sent = done(transport.upload([make_upload(path, content) for path, content in tree.items()]))
+        assert sorted(sent) == sorted(tree)
+    assert {path: ftp_server.read(path) for path in tree} == tree
 
 
 class TestFTP(TransportContract):

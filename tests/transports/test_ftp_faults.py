@@ -97,6 +97,30 @@ class TestLimits:
         if name == "pyftpdlib":
             assert count(server, "PASS") <= 2
 
+    @pytest.mark.parametrize("name", list(SERVERS))
+    def test_a_wrong_password_goes_out_over_one_connection(self, start_server: StartServer, name: str) -> None:
+        """However many connections are opened ahead: they wait until the first one is logged in."""
+        server = start_server(name)
+        transport = open_transport(server.target(password="wrong-canary"))
+        transport.expect(500)
+        with pytest.raises(LoginRefused, match="530"):
+            transport.connect()
+        if name == "pyftpdlib":
+            assert count(server, "PASS") <= 2
+
+    @pytest.mark.parametrize("name", list(SERVERS))
+    def test_connections_opened_ahead_may_be_refused(self, start_server: StartServer, name: str) -> None:
+        server = start_server(name, **LIMITS[name])
+        tree = contents(40)
+        transport = open_transport(server.target(max_connections=8))
+        transport.expect(len(tree))
+        with transport:
+            transport.make_directories(directories(tree))
+            sent = done(transport.upload([make_upload(path, content) for path, content in tree.items()]))
+            assert sorted(sent) == sorted(tree)
+            assert transport.traits.connection_ceiling in (1, 2)
+        assert {path: server.read(path) for path in tree} == tree
+
     def test_a_server_that_is_full(self, start_server: StartServer) -> None:
         server = start_server("pyftpdlib", max_per_ip=1)
         with (
