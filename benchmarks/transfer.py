@@ -7,6 +7,7 @@ import platform
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -281,11 +282,12 @@ class Bench:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT if command[0] != sys.executable else None,
+                start_new_session=True,
             )
             memory = Memory(process.pid)
             while process.poll() is None:
                 if time.monotonic() - started > self.options.limit:
-                    process.kill()
+                    os.killpg(process.pid, signal.SIGKILL)
                 memory.look()
                 time.sleep(0.005)
             wall = time.monotonic() - started
