@@ -147,7 +147,7 @@ def take(browser, site: str, only: str) -> None:
                 page.goto(site + path)
                 if click:
                     page.click(click)
-                    page.wait_for_selector("dialog[open]")
+                    page.wait_for_selector("dialog[open] .dialog-foot")
                 page.wait_for_timeout(500)
                 if not click:  # grown to the page's height: what sticks to an edge is where it belongs
                     whole = page.evaluate("document.documentElement.scrollHeight")

@@ -89,7 +89,7 @@ def test_states_that_come_by_clicking(open_page, services, theme):
     page = open_page(theme)
     page.goto(reverse("ftpdeploy_service_manage", args=[services[4].pk]))
     page.click("#restore tbody a:has-text('Skip')")
-    page.wait_for_selector("dialog[open]")
+    page.wait_for_selector("dialog[open] .dialog-foot")
     assert violations(page) == []
     page.keyboard.press("Escape")
     page.click("[aria-label='More actions']")

@@ -215,8 +215,7 @@ def test_the_dialog_asks_before_a_restore_and_escape_leaves_it(open_page, servic
     page.goto(reverse("ftpdeploy_service_manage", args=[services[4].pk]))
     opener = page.locator("#restore header a.btn-primary")
     opener.click()
-    page.wait_for_selector("dialog[open]")
-    assert "new.html" in page.locator("dialog").inner_text()
+    page.wait_for_selector("dialog[open] >> text=new.html", timeout=SOON)
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     assert opener.evaluate("e => e === document.activeElement")

@@ -99,7 +99,7 @@
   }
   document.addEventListener("htmx:responseError", (event) => failed(event, false));
   document.addEventListener("htmx:sendError", (event) => failed(event, true));
-  document.addEventListener("htmx:afterOnLoad", () => say(false));
+  document.addEventListener("htmx:afterOnLoad", (event) => { if (event.detail.xhr.status < 400) say(false); });
   function say(lost) {
     if (!lost) document.querySelectorAll("[data-failed]").forEach((element) => { element.hidden = true; });
     const note = document.querySelector("[data-connection]");
