@@ -1,7 +1,6 @@
 """Channels of every kind through Apprise; the only module that knows it."""
 
 import functools
-import ipaddress
 import logging
 import warnings
 from typing import Any
@@ -80,18 +79,16 @@ def post(url: str, title: str, body: str, kind: str = "info") -> None:
 
 
 def _check_host(channel: Any) -> None:
-    """Refuse a channel on an address that services may not point at either."""
-    host = getattr(channel, "host", None) or getattr(channel, "smtp_host", None)
-    if isinstance(host, str) and ("." in host or ":" in host or host == "localhost" or _is_number(host)):
-        resolve(host, int(getattr(channel, "port", None) or 443), allow_private=conf.ALLOW_PRIVATE_ADDRESSES)
+    """Refuse a channel on an address that services may not point at either, and redirects that could lead there.
 
-
-def _is_number(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    Channels of well-known services have a token where others have the host: it is not looked up.
+    """
+    channel.redirects = channel.redirects and conf.ALLOW_PRIVATE_ADDRESSES
+    if not any("{host}" in form for form in channel.templates):
+        return
+    for host in (getattr(channel, "host", None), getattr(channel, "smtp_host", None)):
+        if isinstance(host, str) and host:
+            resolve(host, int(getattr(channel, "port", None) or 443), allow_private=conf.ALLOW_PRIVATE_ADDRESSES)
 
 
 def _kind(event: str) -> str:

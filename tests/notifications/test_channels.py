@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ftp_deploy import notifications
-from ftp_deploy.exceptions import ApiError, NotSent
+from ftp_deploy.exceptions import ApiError, FTPDeployError, NotSent
 from ftp_deploy.models import Deploy, Message, Notification, Service
 from ftp_deploy.notifications import chat
 from ftp_deploy.providers.base import CommitState
@@ -74,6 +74,24 @@ def test_a_channel_inside_is_refused(site: Site, settings: Any) -> None:
     assert site.asked == []
     assert {row.state for row in Message.objects.all()} == {"failed"}
     assert all("not a public address" in row.error for row in Message.objects.all())
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "2130706433", "0x7f000001", "0", "[::1]", "[::ffff:10.0.0.1]"]
+)
+def test_a_host_inside_is_known_in_every_spelling(host: str, settings: Any) -> None:
+    settings.FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES = False
+    with pytest.raises(FTPDeployError):
+        chat.post(f"json://{host}/x", "t", "b")
+
+
+def test_a_channel_is_not_led_elsewhere(site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES = False
+    monkeypatch.setattr(chat, "resolve", lambda *args, **named: ())  # as if the first host were a public one
+    site.answer = lambda asked: (302, {"Location": f"{site.url}/inside"}, b"")
+    with pytest.raises(NotSent):
+        chat.post(f"{channel(site)}?redirect=yes", "t", "b")
+    assert [asked.path for asked in site.asked] == ["/canary-token"]
 
 
 def test_channels_hear_of_what_was_chosen(site: Site) -> None:

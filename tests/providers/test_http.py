@@ -1,5 +1,6 @@
 """The client of the forges' APIs against a real server on loopback."""
 
+import gzip
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -265,6 +266,12 @@ class TestStrangeAnswers:
     def test_a_whole_address_of_another_host_is_refused(self, forge: ScriptedForge, client: Client) -> None:
         assert "another host" in refusal(client, forge.url.replace("127.0.0.1", "localhost")).message
         assert forge.seen == []
+
+    def test_an_answer_that_swells_is_cut(self, forge: ScriptedForge, client: Client) -> None:
+        bomb = gzip.compress(b" " * (http.LARGEST_BODY + 1), 9)
+        assert len(bomb) < http.LARGEST_BODY // 500
+        forge.reply(bomb, Content_Encoding="gzip")
+        assert "more than" in refusal(client, method="POST").message
 
     def test_nobody_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(http, "FIRST_PAUSE", 0.01)
