@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from celery import current_app
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.mail import get_connection
 from django.db import connection
@@ -71,12 +72,14 @@ def look_at_database() -> Iterator[Finding]:
     yield Finding(Verdict.GOOD, "database", f"{connection.vendor}, up to date")
 
 
-def look_at_account() -> Iterator[Finding]:
-    """Whether anybody can log in."""
-    if needs_first_account():
-        yield Finding(Verdict.BAD, "accounts", "nobody can log in", "Run `ftp-deploy setup-link` and open the link.")
-    else:
+def look_at_accounts() -> Iterator[Finding]:
+    """Whether anybody can log in, and administer the site."""
+    if not needs_first_account():
         yield Finding(Verdict.GOOD, "accounts", "there is an administrator")
+        return
+    others = get_user_model()._default_manager.filter(is_active=True).count()
+    text = f"nobody can administer the site, {others} can log in" if others else "nobody can log in"
+    yield Finding(Verdict.BAD, "accounts", text, "Run `ftp-deploy setup-link` and open the link.")
 
 
 def look_at_broker() -> Iterator[Finding]:
@@ -169,7 +172,7 @@ LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     look_at_folder,
     look_at_settings,
     look_at_database,
-    look_at_account,
+    look_at_accounts,
     look_at_broker,
     look_at_worker,
     look_at_address,
@@ -199,5 +202,6 @@ def report() -> int:
         print(f"{finding.verdict.value:<6} {finding.subject}: {finding.text}")
         if finding.advice:
             print(f"       -> {finding.advice}")
-    print("Everything that is needed works." if not wrong else f"{wrong} things are wrong.")
+    counted = "1 thing is wrong." if wrong == 1 else f"{wrong} things are wrong."
+    print(counted if wrong else "Everything that is needed works.")
     return 1 if wrong else 0

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from contextlib import suppress
@@ -73,7 +74,7 @@ class Shell:
         assert done.returncode in allowed, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
     def _serve(self, command: str) -> None:
-        with (self.folder / f"server-{len(self.servers)}.log").open("wb") as log:
+        with (self.folder / f"server-{time.monotonic_ns()}.log").open("wb") as log:
             self.servers.append(
                 subprocess.Popen(
                     ["bash", "-c", f"exec env {command}"],
@@ -116,3 +117,4 @@ class Shell:
             with suppress(ProcessLookupError):
                 os.killpg(server.pid, signal.SIGKILL)
             server.wait()
+        self.servers.clear()

@@ -182,7 +182,6 @@ def without_the_dashboard(shell: Shell, forge: Forge, port: int) -> None:
     package = shell.folder / "mysite"
     (package / "admin_only.py").write_text(ADMIN_ONLY.format(forge=forge, port=port))
     (package / "admin_urls.py").write_text(ADMIN_URLS)
-    shell.servers.clear()
     shell.environment |= {"DJANGO_SETTINGS_MODULE": "mysite.admin_only", "DJANGO_SUPERUSER_PASSWORD": PASSWORD}
     shell.type("../env/bin/python manage.py check")
     shell.type("../env/bin/python manage.py createsuperuser --noinput --username chief --email chief@example.com")
