@@ -150,7 +150,11 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 # Static files come out of the package itself; nothing has to be collected.
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_MAX_AGE = 3600
+WHITENOISE_MAX_AGE = 30 * 24 * 3600  # seconds: the addresses change with the files
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "ftp_deploy.standalone.static_files.VersionedFiles"},
+}
 
 LOGGING = {
     "version": 1,

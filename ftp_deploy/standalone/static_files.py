@@ -1,13 +1,20 @@
-"""The package's static files, sent compressed: WhiteNoise, with gzip copies made when the process starts."""
+"""The package's static files: WhiteNoise, with gzip copies made when the process starts.
+
+Each address carries a version made of the file's content, so browsers may keep a file for long and still load the new
+one at once after an upgrade.
+"""
 
 import gzip
 import hashlib
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 from wsgiref.headers import Headers
 
+from django.contrib.staticfiles import finders
+from django.contrib.staticfiles.storage import StaticFilesStorage
 from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.responders import StaticFile
 
@@ -60,3 +67,20 @@ class StaticFiles(WhiteNoiseMiddleware):  # type: ignore[misc]
         self.add_cache_headers(headers, path, url)
         copy = compressed(Path(path))
         return StaticFile(path, headers.items(), encodings={"gzip": str(copy)} if copy else {})
+
+
+@cache
+def version(name: str) -> str:
+    """Return a digest of a static file's content; empty for a name that nothing is found for."""
+    found = finders.find(name)
+    return hashlib.blake2s(Path(found).read_bytes(), digest_size=4).hexdigest() if found else ""
+
+
+class VersionedFiles(StaticFilesStorage):
+    """Where templates get the addresses of static files from."""
+
+    def url(self, name: str | None, force: bool = False) -> str:
+        """Return the address with its version."""
+        address: str = super().url(name)
+        found = version(name) if name else ""
+        return f"{address}?v={found}" if found else address

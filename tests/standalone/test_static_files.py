@@ -77,3 +77,21 @@ def test_pages_are_compressed_and_live_answers_still_say_unchanged() -> None:
     body, tag = encoded({"lines": ["x"] * 500}, busy=True)
     asked = RequestFactory().get("/", headers={"If-None-Match": f"W/{tag}"})
     assert answer(asked, body, tag).status_code == 304
+
+
+def test_an_address_changes_with_its_file(settings, tmp_path: Path) -> None:
+    assert standalone.STORAGES["staticfiles"]["BACKEND"].endswith(".VersionedFiles")
+    settings.STATICFILES_DIRS = [tmp_path]
+    settings.STATIC_URL = "/static/"
+    storage = static_files.VersionedFiles()
+    addresses = set()
+    for text in ("one", "two"):
+        (tmp_path / "page.js").write_text(text)
+        finders.get_finder.cache_clear()
+        static_files.version.cache_clear()
+        addresses.add(storage.url("page.js"))
+    finders.get_finder.cache_clear()
+    static_files.version.cache_clear()
+    assert len(addresses) == 2
+    assert all(address.startswith("/static/page.js?v=") for address in addresses)
+    assert storage.url("missing.js") == "/static/missing.js"
