@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.table import list_row
+from benchmarks.table import as_csv
 
 INTRODUCTION = """\
 Benchmarks of the pages
@@ -55,12 +55,10 @@ def cleaned(command: str) -> str:
 
 
 def table(pages: Iterable[Any]) -> str:
-    """Return the list-table."""
-    text = [".. list-table::", "   :header-rows: 1", ""]
-    text += list_row(COLUMNS)
+    """Return the table, one line for each page."""
+    text = [".. csv-table::", f"   :header: {as_csv(COLUMNS)}", ""]
     for one in pages:
         weight = "" if one.weight is None else f"{one.weight:.0f}"
-        text += list_row(
-            (one.name, str(one.queries), f"{one.median:.0f}", f"{one.tail:.0f}", f"{one.html:.0f}", weight)
-        )
+        cells = (one.name, str(one.queries), f"{one.median:.0f}", f"{one.tail:.0f}", f"{one.html:.0f}", weight)
+        text.append(f"   {as_csv(cells)}")
     return "\n".join(text) + "\n"
