@@ -21,6 +21,7 @@ from ftp_deploy.exceptions import (
     ApiError,
     BranchMissing,
     FTPDeployError,
+    IdentityRefused,
     LoginRefused,
     PermissionRefused,
     RepositoryError,
@@ -78,6 +79,8 @@ class Check:
     message: str = ""
     advice: str = ""
     seconds: float = 0.0
+    fingerprint: str = ""
+    """Of a host key or certificate that is not accepted: what the server presents."""
 
     @property
     def label(self) -> str:
@@ -98,6 +101,7 @@ class Check:
             "message": self.message,
             "advice": self.advice,
             "seconds": round(self.seconds, 2),
+            **({"fingerprint": self.fingerprint} if self.fingerprint else {}),
         }
 
 
@@ -114,9 +118,9 @@ class Findings:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closed: bool = False
 
-    def add(self, name: str, state: State, message: str = "", advice: str = "") -> None:
+    def add(self, name: str, state: State, message: str = "", advice: str = "", fingerprint: str = "") -> None:
         """Note the result of a check. Of two results for the same check the worse one stays."""
-        check = Check(name, state, message, advice, time.monotonic() - self._started)
+        check = Check(name, state, message, advice, time.monotonic() - self._started, fingerprint)
         with self._lock:
             known = self._found.get(name)
             better = known is None or (known.state is not State.FAILED and state is not State.NOT_RUN)
@@ -130,7 +134,8 @@ class Findings:
 
     def fail(self, name: str, error: FTPDeployError) -> None:
         """Note that a check failed."""
-        self.add(name, State.FAILED, error.message, error.advice)
+        offered = error.reply if isinstance(error, IdentityRefused) else ""
+        self.add(name, State.FAILED, error.message, error.advice, offered)
 
     def close(self) -> None:
         """Take no more: what comes later is too late."""

@@ -9,7 +9,11 @@ from typing import Any
 
 import asyncssh
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
 
+from ftp_deploy import validation
 from ftp_deploy.exceptions import (
     AddressRefused,
     BranchMissing,
@@ -20,11 +24,14 @@ from ftp_deploy.exceptions import (
     RepositoryMissing,
     RepositoryUnavailable,
 )
+from ftp_deploy.models import Account, AuditEntry, Service
 from ftp_deploy.repository import git_ssh
 from ftp_deploy.repository.base import GitSource, ssh_address
 from ftp_deploy.repository.git import branch_head, fetch
 from ftp_deploy.repository.lfs import Pointer, fetch_objects
 from ftp_deploy.repository.lfs_ssh import read_answer
+from ftp_deploy.server.views import actions
+from tests.factories import make_service
 from tests.repository.test_git import contents
 from tests.servers.binaries import need
 from tests.servers.lfs import LFSServer
@@ -259,3 +266,34 @@ class TestLFS:
         with pytest.raises(RepositoryError, match="not encrypted"):
             read_answer(answer, GitSource("git@host:o/r.git", allow_private_addresses=False))
         assert read_answer(answer, GitSource("git@host:o/r.git")).url == "http://host/lfs"
+
+
+@pytest.mark.django_db
+def test_the_first_check_offers_the_key_and_a_click_accepts_it(
+    sshd: OpenSSH, repository: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actions.tasks, "send", lambda *_: True)
+    account = Account.objects.create(
+        name="git", provider="git", url="https://127.0.0.1", private_key=sshd.user_key.export_private_key().decode()
+    )
+    url = f"ssh://{sshd.username}@127.0.0.1:{sshd.port}{repository}".replace(" ", "%20")
+    service = make_service(host="127.0.0.1", port=9, provider="git", account=account, repository_slug=url)
+    client.force_login(User.objects.create_superuser("root"))
+    accept = reverse("ftpdeploy_service_fingerprint", args=[service.pk])
+
+    validation.validate(service)
+    (check,) = [check for check in service.checks if check.get("fingerprint")]
+    assert (check["name"], check["state"]) == ("repository_login", "failed")
+    page = client.get(reverse("ftpdeploy_service_manage", args=[service.pk])).content.decode()
+    assert check["fingerprint"] in page
+
+    client.post(accept, {"check": check["name"], "fingerprint": "SHA256:another"})
+    assert Service.objects.get().repository_fingerprint == ""
+    client.post(accept, {"check": check["name"], "fingerprint": check["fingerprint"]})
+    service.refresh_from_db()
+    assert service.repository_fingerprint == check["fingerprint"]
+    assert AuditEntry.objects.filter(action="accept fingerprint").count() == 1
+
+    validation.validate(service)
+    states = {check["name"]: check["state"] for check in service.checks}
+    assert (states["repository_login"], states["repository"], states["branch"]) == ("ok", "ok", "ok")

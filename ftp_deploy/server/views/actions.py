@@ -10,11 +10,11 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from ftp_deploy import audit, hooks, tasks
+from ftp_deploy import audit, hooks, inspections, tasks
 from ftp_deploy.access import services_for
 from ftp_deploy.deploys import queue
 from ftp_deploy.deploys import restore as restoring
-from ftp_deploy.exceptions import FTPDeployError
+from ftp_deploy.exceptions import ConfigurationError, FTPDeployError
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.validation import validate
@@ -127,6 +127,30 @@ class CheckService(ServiceAction):
             part = "status_card" if self.request.headers.get("HX-Target") == "status-card" else "status_button"
             return render(self.request, f"ftp_deploy/server/parts/{part}.html", {"service": self.service})
         return super().answer()
+
+
+class AcceptFingerprint(ServiceAction):
+    """Accept the host key or certificate that the last check saw, and check again."""
+
+    action = "accept fingerprint"
+
+    def act(self, service: Service) -> str:
+        """Store it. What the last check did not see is refused: the person may look at an old page."""
+        name, offered = (self.request.POST.get(field, "") for field in ("check", "fingerprint"))
+        seen = [check.get("fingerprint") for check in service.checks if check.get("name") == name]
+        if not offered or seen != [offered]:
+            raise ConfigurationError(
+                _("The last check saw another fingerprint."), advice=_("Look at the status again, and compare anew.")
+            )
+        self.field = "fingerprint" if name in inspections.COVERED["server"] else "repository_fingerprint"
+        setattr(service, self.field, offered)
+        service.save(update_fields=[self.field])
+        tasks.send("ftp_deploy.validate", service.pk)
+        return _("The fingerprint is accepted; the checks run again.")
+
+    def detail(self) -> dict[str, Any]:
+        """Keep which one it was."""
+        return {"field": self.field, "fingerprint": getattr(self.service, self.field)}
 
 
 class AddHook(ServiceAction):
