@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 from celery import Celery
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.core import mail
 from django.core.cache import cache
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, reverse
 from django.views.debug import ExceptionReporter
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
 
 from ftp_deploy import hooks, validation, views
 from ftp_deploy.deploys import runner
@@ -29,6 +33,7 @@ from ftp_deploy.providers.base import WebhookRequest
 from ftp_deploy.providers.cache import conditional_answers
 from ftp_deploy.server import urls as dashboard
 from ftp_deploy.standalone.forge import Forge
+from ftp_deploy.standalone.metrics import DatabaseCollector
 from tests.factories import make_deploy, make_notification, make_service
 from tests.servers.base import FTPServer
 
@@ -180,6 +185,36 @@ class TestObjects:
         call_command("dumpdata", "ftp_deploy", stdout=out)
         assert str(service.host) in out.getvalue()
         assert_clean(out.getvalue(), "dumpdata")
+
+    def test_metrics(self, service: Service) -> None:
+        make_deploy(service, state=Deploy.State.FAILED, error="530 Login incorrect")
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(DatabaseCollector())
+        text = generate_latest(registry).decode()
+        assert "ftp_deploy_services" in text
+        assert_clean(text, "metrics")
+
+    def test_a_copy_of_the_database(self, service: Service) -> None:
+        make_deploy(service)
+        if connection.vendor != "sqlite":
+            pytest.skip("a server's own tool makes the backup")
+        for table in connection.introspection.table_names():
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")  # noqa: S608 - names of tables
+                assert_clean(repr(cursor.fetchall()), table)
+
+    def test_the_history_of_the_admin(self, service: Service, client: Client) -> None:
+        client.force_login(User.objects.create_superuser("root", password="x"))
+        assert service.account
+        client.post(
+            reverse("admin:ftp_deploy_account_change", args=[service.account.pk]),
+            {"name": "agency", "provider": "github", "username": "ann", "token": f"{CANARY}renewed", "url": ""},
+        )
+        assert Account.objects.get().token == f"{CANARY}renewed"
+        entries = [f"{entry.change_message} {entry.object_repr} {entry!r}" for entry in LogEntry.objects.all()]
+        entries += [f"{vars(entry)}" for entry in AuditEntry.objects.all()]
+        assert len(entries) >= 2
+        assert_clean("\n".join(entries), "history")
 
 
 def report(act: Callable[[], object]) -> str:

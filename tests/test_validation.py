@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.dispatch import receiver
 from django.utils import timezone
 
-from ftp_deploy import door, hooks, inspections, validation
+from ftp_deploy import door, hooks, inspections, tasks, validation
 from ftp_deploy.exceptions import ApiError, FTPDeployError
 from ftp_deploy.inspections import COVERED, LABELS, Check, Findings, State, judged
 from ftp_deploy.models import Account, AuditEntry, Deploy, Service
@@ -287,3 +287,31 @@ def test_an_older_result_does_not_replace_a_newer_one(service: Service, changes:
     service.refresh_from_db()
     assert service.status == Service.Status.OK
     assert changes == []
+
+
+class TestSchedule:
+    def due(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        sent: list[int] = []
+        monkeypatch.setattr(tasks, "send", lambda name, pk: sent.append(pk) or True)
+        tasks.validate_due()
+        return sent
+
+    def test_a_round_is_spread_over_the_hour_the_oldest_first(
+        self, settings: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = timezone.now()
+        rows = [make_service(checked_at=now - timedelta(hours=2, minutes=number)) for number in range(180)]
+        never = make_service()
+        first = self.due(monkeypatch)
+        assert first == [never.pk, rows[179].pk, rows[178].pk, rows[177].pk]
+        assert len(rows) / len(first) <= 60, "all of them within an hour of minutes"
+        Service.objects.filter(pk__in=first).update(checked_at=now)
+        assert self.due(monkeypatch)[0] == rows[176].pk
+
+    def test_what_is_fresh_or_turned_off_waits(self, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        make_service(checked_at=timezone.now() - timedelta(minutes=59))
+        make_service(enabled=False)
+        assert self.due(monkeypatch) == []
+        make_service()
+        settings.FTP_DEPLOY_VALIDATE_SECONDS = 0
+        assert self.due(monkeypatch) == []
