@@ -103,7 +103,7 @@ def time(row: Row, base: float | None) -> str:
     """Return the seconds and the ratio to lftp."""
     seconds = row["seconds"]
     if seconds is None:
-        return "failed"
+        return f"> {row['wall']:.0f}" if row["note"].startswith("stopped") else "failed"
     about = "~" if "scaled up" in row["note"] else ""
     text = f"{about}{seconds:.0f}" if about or seconds >= 100 else f"{seconds:.2f}"
     return text + (f" ({base / seconds:.2f})" if base and row["tool"] != "lftp" else "")

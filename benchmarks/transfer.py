@@ -230,20 +230,20 @@ class Bench:
             status, wall, rss, output = self.spawn(tool.command(job), self.link.client, job)
         counted = wire.count(captured, port, clear=self.protocol == "ftp")
         files, missing = len(job.paths), self.missing(job.paths)
+        sent = files - missing
         phases = json.loads(output) if tool.name == "ours" and not status else {}
         seconds: float | None = phases.get("total", wall) * scale
         notes = [f"scaled up from a sample of {files} files"] if scale != 1 else []
         if status < 0:
-            sent = files - missing
-            seconds = wall * files / sent if sent else None
-            notes.append(f"stopped after {wall:.0f} s with {sent} of {files} files there; the time is scaled up")
+            seconds = wall * files / sent * scale if sent else None
+            scaled = "; the time is scaled up" if sent else ""
+            notes.append(f"stopped after {wall:.0f} s with {sent} of {files} files there{scaled}")
         elif missing:
             seconds = None
             notes.append(f"{missing} of {files} files are not there")
         if status > 0:
             notes.append(f"ended with status {status}")
         trip = counted.round_trip or self.link.rtt / 1000
-        sent = max(1, files - missing)
         return Result(
             self.protocol,
             self.name,
@@ -254,11 +254,11 @@ class Bench:
             seconds,
             wall,
             files,
-            files - missing,
+            sent,
             rss,
             phases.get("switch"),
-            counted.commands / sent if counted.commands else None,
-            counted.busy / trip / sent if counted.busy else None,
+            counted.commands / sent if counted.commands and sent else None,
+            counted.busy / trip / sent if counted.busy and sent else None,
             "; ".join(notes) + (f" ({output.strip()[-120:]})" if status > 0 and tool.name == "ours" else ""),
         )
 
