@@ -150,9 +150,13 @@ def _followers(service: Service, deploy: Deploy) -> QuerySet[Deploy]:
 
 
 def _place_before_follower(service: Service, deploy: Deploy) -> bool:
-    """Put a push before the waiting one that begins where it ends; return whether there is one."""
-    follower = _followers(service, deploy).filter(state=Deploy.State.QUEUED).first()
-    if follower is None:
+    """Put a push before the waiting one that begins where it ends; return whether there is one.
+
+    Where the same move waits already, this is a replay or a branch that came back: its place is not known.
+    """
+    waiting = service.deploys.filter(kind=Deploy.Kind.PUSH, state=Deploy.State.QUEUED)
+    follower = waiting.filter(before=deploy.after).exclude(before="").first()
+    if follower is None or waiting.filter(before=deploy.before, after=deploy.after).exists():
         return False
     deploy.order_unknown = False
     deploy.position = _position_before(follower)

@@ -73,6 +73,16 @@ def test_a_replay_of_an_older_push_leaves_the_branch_to_decide(service) -> None:
     assert newest.after == f"{3:040x}"
 
 
+def test_a_replay_of_a_push_that_waits_leaves_the_branch_to_decide(service) -> None:
+    for number in (1, 2, 3):
+        queue.record_push(service, f"delivery-{number}", push(number))
+    replayed = queue.record_push(service, "another", push(2)).deploy
+    assert replayed.order_unknown
+    newest = queue.newest_push(service)
+    assert newest is not None
+    assert newest.after == f"{3:040x}"
+
+
 def test_going_back_and_forth_by_force_push_is_no_replay(service) -> None:
     for event in (push(1), push(2), push(1, before=2), push(2)):
         assert queue.record_push(service, "", event).created

@@ -51,12 +51,11 @@ def test_a_worker_asked_to_stop_finishes_its_files_and_hands_its_deploy_back(poo
     assert f"{len(complete)} files of an earlier run are complete on the server and are not sent again." in log
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_a_worker_asked_to_stop_cuts_files_that_take_too_long(pool: str, open_stage: OpenStage) -> None:
+def test_a_worker_asked_to_stop_cuts_files_that_take_too_long(open_stage: OpenStage) -> None:
     stage = open_stage("postgresql-redis")
     site = stage.add_site()
     web = stage.project.web()
-    worker = stage.project.worker(pool=pool)
+    worker = stage.project.worker(pool="threads")
     stage.ftp.rate = 1000
     assert site.commit(BIG).deliver(web.url) == 202
     wait_until(lambda: temporary_files(site), "a file is under way")
@@ -68,8 +67,7 @@ def test_a_worker_asked_to_stop_cuts_files_that_take_too_long(pool: str, open_st
     judge(stage)
 
 
-@pytest.mark.parametrize("pool", ["prefork", "threads"])
-@pytest.mark.parametrize("silent", ["forge", "server"])
+@pytest.mark.parametrize(("pool", "silent"), [("threads", "forge"), ("prefork", "server")])
 def test_a_worker_asked_to_stop_waits_for_nobody_who_is_silent(pool: str, silent: str, open_stage: OpenStage) -> None:
     """With time-outs of ten minutes, so that only the stop itself can end the wait."""
     stage = open_stage(
