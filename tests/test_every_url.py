@@ -327,6 +327,40 @@ def test_what_a_forge_sends_is_never_markup() -> None:
             assert "<img src=x" not in page, name
 
 
+PARAMETERS = (
+    "service", "services", "text", "user", "since", "until", "fails", "before", "after", "page", "days", "provider",
+    "account", "repository", "branch", "path", "show", "next",
+)  # fmt: skip
+ASKS_THE_FORGE = frozenset({"ftpdeploy_service_restore", "ftpdeploy_service_full", "ftpdeploy_service_rollback"})
+
+
+@pytest.mark.parametrize("value", ["²", "9" * 40, "\0", "-1"], ids=ascii)
+def test_no_parameter_breaks_a_page(value: str, rows: dict[str, int]) -> None:
+    client = client_of(EDITOR, raise_request_exception=False)
+    for name, (method, _allowed) in WHO_MAY.items():
+        if method == "GET" and name not in ASKS_THE_FORGE | {"ftpdeploy_deploy_confirm"}:
+            answer = client.get(address(name, rows), dict.fromkeys(PARAMETERS, value))
+            assert answer.status_code < 500, name
+
+
+@pytest.mark.parametrize("zone", ["../../etc/passwd", "/etc/localtime", "x" * 5000, "²"])
+def test_no_time_zone_of_a_browser_breaks_a_page(zone: str) -> None:
+    client = client_of(VIEWER)
+    client.cookies["ftpdeploy_zone"] = zone
+    assert client.get(reverse("ftpdeploy_dashboard")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_the_login_leads_nowhere_else(target: str) -> None:
+    User.objects.create_user("ann", password="right")
+    form = {"username": "ann", "password": "right", "next": target}
+    answer = Client().post(reverse("ftpdeploy_login"), form)
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == reverse("ftpdeploy_dashboard")
+
+
 class TestAdmin:
     def pages(self, keys: Mapping[str, int]) -> Iterator[tuple[str, str]]:
         """Yield name and address of every admin page of the app."""
