@@ -233,8 +233,11 @@ class Journey:
         page.fill("#id_addresses-0-email", "team@example.com")
         page.fill("#id_addresses-1-email", "alarm@example.com")
         page.uncheck("#id_addresses-1-on_success")
+        page.click("button:has-text('Add a row')")
+        page.keyboard.type("late@example.com")
         page.click("button:has-text('Save notification')")
         self.see("tbody tr", "team@example.com")
+        self.see("tbody tr", "late@example.com")
         page.click("button:has-text('Send a test')")
         self.see(".messages", "alarm@example.com")
         page.goto(self.manage)
@@ -267,8 +270,8 @@ class Journey:
             self.see("#entries", action)
 
 
-def test_the_whole_way(page, stage):
-    person = Journey(page, stage)
+def walk(person: Journey) -> None:
+    """Go the whole way, step by step."""
     person.make_the_first_account_and_log_in()
     person.add_the_service()
     person.add_the_hook()
@@ -280,3 +283,7 @@ def test_the_whole_way(page, stage):
     person.roll_back(archive)
     person.change_the_notification()
     person.read_the_log()
+
+
+def test_the_whole_way(page, stage):
+    walk(Journey(page, stage))

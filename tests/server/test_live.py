@@ -264,7 +264,23 @@ def test_without_scripts_one_reads_adds_edits_deploys_and_restores(open_page, se
     page.goto(reverse("ftpdeploy_service_manage", args=[services[4].pk]))
     page.click("#restore header a.btn-primary")
     page.click("main button[type=submit]")
-    assert Deploy.objects.filter(kind="restore", service=services[4]).exists()
+    restoring = Deploy.objects.get(kind="restore", service=services[4])
+    page.click("#run-panel button:has-text('Cancel')")
+    restoring.refresh_from_db()
+    assert restoring.state == "cancelled"
+    page.click("#restore tbody tr:first-child a:has-text('Skip')")
+    page.click("main button[type=submit]")
+    assert page.locator("#restore tbody tr").count() == 2
+    page.click("[aria-label='Change the notification']")
+    page.select_option("#notification-choice", label="Studio team")
+    page.click("main button[type=submit]")
+    assert "Studio team" in page.locator("#notification").inner_text()
+    page.click("#recent tbody tr:first-child .badge-cell a")
+    assert page.locator("#log pre").count() == 1
+    page.goto(reverse("ftpdeploy_log"))
+    page.check("#filter-fails")
+    page.click(".filters button[type=submit]")
+    assert page.locator("#entries tbody tr").count() == Deploy.objects.failed().count()
     page.goto(reverse("ftpdeploy_service_add"))
     for name, value in {
         "host": "ftp.example.com",

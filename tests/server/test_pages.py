@@ -95,6 +95,36 @@ def test_a_part_of_a_page_leads_the_whole_page_to_the_login(client, services):
     assert response.headers["HX-Redirect"] == reverse("ftpdeploy_login") + "?next=%2Fx%2F%3Ftext%3Da"
 
 
+def test_log_in_change_the_password_log_out(client, db):
+    sample.add_admin()
+    shown = reverse("ftpdeploy_log") + "?fails=1"
+    login = client.get(shown).url
+    assert client.post(login, {"username": "operator", "password": "wrong"}).status_code == 200
+    assert client.post(login, {"username": "operator", "password": "sample", "next": shown}).url == shown
+    change = {"old_password": "sample", "new_password1": "another-long-one", "new_password2": "another-long-one"}
+    answer = client.post(reverse("ftpdeploy_password_change"), change, follow=True)
+    assert "Your password is changed." in answer.content.decode()
+    assert client.get(reverse("ftpdeploy_logout")).status_code == 405
+    assert client.post(reverse("ftpdeploy_logout")).url == reverse("ftpdeploy_login")
+    assert client.get(shown).status_code == 302
+    outside = {"username": "operator", "password": "another-long-one", "next": "https://evil.example/"}
+    assert client.post(reverse("ftpdeploy_login"), outside).url == reverse("ftpdeploy_dashboard")
+
+
+def test_commits_lead_to_the_forge_and_the_count_opens_them(operator, services):
+    deploy = Deploy.objects.filter(state="succeeded").latest("pk")
+    commit = deploy.commits[0]
+    link = f'href="{commit["url"]}" rel="noopener noreferrer"'
+    assert link in operator.get(reverse("ftpdeploy_deploy_detail", args=[deploy.pk])).content.decode()
+    for url in (reverse("ftpdeploy_log"), reverse("ftpdeploy_service_manage", args=[deploy.service_id])):
+        page = operator.get(url).content.decode()
+        shown = page[page.index(f'id="commits-{deploy.pk}"') :].partition("</details>")[0]
+        assert f">{len(deploy.commits)}</span>" in shown
+        assert link in shown
+        assert commit["author_name"] in shown
+        assert commit["message"] in shown
+
+
 def test_people_without_permission_are_refused(client, services):
     client.force_login(User.objects.create_user("nobody"))
     addresses = pages()

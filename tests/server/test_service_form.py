@@ -117,6 +117,24 @@ def test_a_wait_is_shown_and_a_refusal_is_said(form, open_page):
     open_page.consoles[-1].said.clear()  # the browser itself reports an aborted request
 
 
+def test_an_account_is_added_and_tried(form, big_forge):
+    form.goto(reverse("ftpdeploy_account_add"))
+    form.select_option("#id_provider", "github")
+    values = {"name": "Second", "username": big_forge.username, "token": "wrong", "url": big_forge.url}
+    for name, value in values.items():
+        form.fill(f"#id_{name}", value)
+    form.click("button:has-text('Save account')")
+    row = form.locator("tbody tr", has_text="Second")
+    row.get_by_role("button", name="Try").click()
+    see(form, ".messages .alert-danger", re.compile("401|refused|token", re.IGNORECASE))
+    row.get_by_role("link", name="Edit").click()
+    expect(form.locator("#id_token")).to_have_value("")
+    form.fill("#id_token", big_forge.token)
+    form.click("button:has-text('Save account')")
+    row.get_by_role("button", name="Try").click()
+    see(form, ".messages .alert-success", "It works: 40 repositories.")
+
+
 def test_accounts_of_another_source_are_not_offered(form, account):
     gitlab = Account.objects.create(name="Museum", provider="gitlab", token="t", url="https://git.example.com")
     form.reload()

@@ -58,6 +58,16 @@
         setTimeout(() => { label.textContent = before; }, 1500);
       });
     }
+    const adds = event.target.closest("[data-add-row]");
+    if (adds) {
+      const total = adds.form.elements[adds.dataset.total];
+      const place = adds.closest("section").querySelector("tbody");
+      const row = document.createElement("tbody");
+      row.innerHTML = document.getElementById(adds.dataset.addRow).innerHTML.replaceAll("__prefix__", total.value).replaceAll("__number__", String(Number(total.value) + 1));
+      place.append(...row.children);
+      total.value = Number(total.value) + 1;
+      place.lastElementChild.querySelector("input[type=email]").focus();
+    }
     if (event.target.closest("[data-dialog-close]")) {
       const dialog = document.getElementById("dialog");
       if (dialog?.open) { event.preventDefault(); dialog.close(); }
