@@ -1,4 +1,7 @@
-"""Every address of the app, walked as everybody: who may what, what a restricted person sees, headers, CSRF, audit."""
+"""Every address of the app, walked as everybody: who may what, what a restricted person sees, headers, CSRF, audit.
+
+Over 400 lines: one table of all addresses and the walks over it.
+"""
 
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
