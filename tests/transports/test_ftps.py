@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from OpenSSL import SSL, crypto
 
 from ftp_deploy.exceptions import ConfigurationError, ConnectionFailed, FeatureMissing, IdentityRefused
 from ftp_deploy.transports import crew, open_transport
@@ -310,3 +311,19 @@ def breaking_data_handler() -> type:
                 self.close()
 
     return Breaking
+
+
+def test_a_server_without_the_guessed_curve(start_server: StartServer, certificates: Certificates) -> None:
+    """vsftpd is offered P-256 alone; one that knows only another curve is asked again with all of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_tmp_ecdh(crypto.get_elliptic_curve("secp384r1"))
+    context.use_certificate_chain_file(str(certificates.certificate))
+    context.use_privatekey_file(str(certificates.key))
+    attributes = {"banner": "vsFTPd of another make", "ssl_context": context}
+    server = start_server("pyftpdlib", "explicit", attributes=attributes)
+    with open_transport(server.target()) as transport:
+        assert "vsftpd" in transport.traits.banner.lower()
+        assert transport.traits.tls_1_2 is None
+    assert server.log_text().count("AUTH") == 2
