@@ -6,10 +6,12 @@ added to whichever app is in use, unless ``FTP_DEPLOY_PERIODIC_TASKS`` is off.
 
 import logging
 import multiprocessing
+from datetime import datetime
 from typing import Any
 
 from celery import Celery, current_app, shared_task, signals
 from celery._state import connect_on_app_finalize
+from celery.schedules import schedule
 
 from ftp_deploy.conf import conf
 from ftp_deploy.deploys.wakeup import send, wake, wake_on_commit
@@ -110,6 +112,17 @@ SKEW = 4 * 3600.0
 this shorter than the clocks of two machines may differ, one of them would drop all that the other sends."""
 
 
+class Every(schedule):  # type: ignore[misc]
+    """A period that a clock set back does not stretch: what was last done in the future is due."""
+
+    def is_due(self, last_run_at: datetime) -> tuple[bool, float]:
+        """Say whether it is time, and how many seconds to wait before asking again."""
+        if self.maybe_make_aware(last_run_at) > self.now():
+            return True, self.run_every.total_seconds()
+        due, seconds = super().is_due(last_run_at)
+        return due, seconds
+
+
 @connect_on_app_finalize
 def add_periodic_tasks(app: Celery) -> None:
     """Give beat its entries, in whichever app these tasks live."""
@@ -130,7 +143,7 @@ def _schedule(sender: Celery, **_kwargs: Any) -> None:
     ]
     for name, seconds in every:
         if seconds:
-            sender.add_periodic_task(seconds, sender.signature(name), name=name, expires=max(seconds * 4, SKEW))
+            sender.add_periodic_task(Every(seconds), sender.signature(name), name=name, expires=max(seconds * 4, SKEW))
 
 
 def _settings_are_named() -> bool:

@@ -165,7 +165,7 @@ class Project:
         command = [sys.executable, "-m", "celery", "-A", "ftp_deploy", "worker", "-l", "INFO", "-n", f"{name}@test"]
         command += ["--pool", pool, "--concurrency", str(concurrency), "--without-gossip", "--without-mingle", *options]
         if beat:
-            command += ["-B", "-s", str(self.folder / "beat-schedule")]
+            command += ["-B", "-s", str(self.folder / f"beat-schedule-{name}")]
         process = Process(command, self.environment(**more), self.folder / f"{name}.log")
         self.processes.append(process)
         if wait:
