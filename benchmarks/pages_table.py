@@ -1,6 +1,7 @@
 """The results of the pages' benchmark as a page of the documentation."""
 
 import argparse
+import os
 import platform
 import sys
 from collections.abc import Iterable
@@ -43,7 +44,8 @@ def about(given: argparse.Namespace) -> str:
     """Return the sentence that says what was run."""
     return (
         f"Run on {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {given.services:,} services, "
-        f"{given.deploys:,} deploys over two years; {given.turns} requests a page.\n"
+        f"{given.deploys:,} deploys over two years; {given.turns} requests a page. "
+        f"Load of the machine at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores.\n"
     )
 
 

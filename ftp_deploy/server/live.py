@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 BUSY = 2
 """Seconds between two questions while something runs."""
 PREFIX = "ftpdeploy:live:"
-TRUSTED = 30
+TRUSTED = 60
 """Seconds for which a person who was let in is not looked up again."""
 KEPT = 1
 """Seconds for which one answer serves everybody who watches the same thing."""

@@ -69,6 +69,7 @@ def web(options: Namespace) -> None:
         clear_untrusted_proxy_headers=True,
         channel_timeout=60,
         connection_limit=CONNECTIONS,
+        asyncore_use_poll=True,  # select() knows no more than 1,024 of them
         ident="",
         **trusted,
     )

@@ -1,6 +1,6 @@
 """What the pages' pollers ask: cheap enough for a hundred browsers that watch one deploy.
 
-Who was let in is remembered for half a minute, and an answer for one second, so most questions touch no database.
+Who was let in is remembered for a minute, and an answer for one second, so most questions touch no database.
 """
 
 from typing import Any
