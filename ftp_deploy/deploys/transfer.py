@@ -19,6 +19,12 @@ from ftp_deploy.models import Change, Deploy, Service
 from ftp_deploy.repository.snapshot import Snapshot
 from ftp_deploy.transports.base import Rename, Transport, Upload
 
+NAME_REFUSED = 553
+NAME_ADVICE = (
+    "Check the user's rights on the server. A server that takes no names that begin with a dot needs “upload beside, "
+    "then switch” turned off in the service."
+)
+
 
 def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
     """Make the server hold the snapshot's tree. Raises what stops the run, with everything recorded so far."""
@@ -105,6 +111,8 @@ class _Transfer:
             raise
         except TransportError as error:
             error.args = (self.journal.with_live_names(error.message), *error.args[1:])
+            if error.code == NAME_REFUSED and self.service.atomic:
+                error.advice = NAME_ADVICE
             raise
         finally:
             self._record()

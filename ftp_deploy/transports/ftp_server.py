@@ -48,10 +48,15 @@ class Server:
     @property
     def context(self) -> ssl.SSLContext | None:
         """The TLS context for new connections; None without TLS. There is no way from TLS to clear text."""
-        return self._contexts[1 if self.traits.tls_1_2 else 0] if self._contexts else None
+        if not self._contexts or not self.traits.tls_1_2:
+            return self._contexts[0] if self._contexts else None
+        with self._lock:  # made only when it is needed: reading the authorities takes time
+            older = self._contexts[1] or make_context(self.target, ssl.TLSVersion.TLSv1_2)
+            self._contexts = (self._contexts[0], older)
+            return older
 
-    def _make_contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-        return make_context(self.target), make_context(self.target, ssl.TLSVersion.TLSv1_2)
+    def _make_contexts(self) -> tuple[ssl.SSLContext, ssl.SSLContext | None]:
+        return make_context(self.target), None
 
     def doubt_tls(self, context: ssl.SSLContext | None) -> bool:
         """TLS broke on a connection with this context, before anything had worked: after the second time try 1.2.
@@ -101,8 +106,7 @@ class Server:
     def _guess(self) -> None:
         with self._lock:
             if self._may_guess and self._contexts and self._is("vsftpd"):
-                for context in self._contexts:
-                    guess_p256(context)
+                guess_p256(self._contexts[0])
                 self._may_guess, self._guessed = False, True
 
     def _is(self, name: str) -> bool:

@@ -5,11 +5,10 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import BinaryIO
 
-from ftp_deploy.exceptions import StorageFull, TransferFailed, VerificationFailed
+from ftp_deploy.exceptions import StorageFull, VerificationFailed
 from ftp_deploy.transports.base import Enough, Upload, never_enough
-from ftp_deploy.transports.hashes import Hasher, digest_of
+from ftp_deploy.transports.hashes import Hasher
 from ftp_deploy.transports.loop import together
 from ftp_deploy.transports.sftp_channel import SFTPChannel, forget
 from ftp_deploy.transports.sftp_errors import FAILURES, reply_of
@@ -23,6 +22,7 @@ from ftp_deploy.transports.sftp_protocol import (
     Status,
     StatusError,
 )
+from ftp_deploy.transports.sftp_sources import Sources, digest_of_upload, read_exactly
 
 FILES_AT_A_TIME = 256
 """Files under way in one transport; each has up to four requests in flight."""
@@ -30,8 +30,6 @@ FILES_AT_UNKNOWN = 32
 """The same for a server that does not tell how many files it keeps open."""
 LARGE = 16 * 1024 * 1024
 """Files of this size are sent in parts where there is more than one connection."""
-INLINE = 1024 * 1024
-"""Content up to this size is opened in the event loop's own thread; larger content may have to be unpacked first."""
 WINDOW = 2 * 1024 * 1024
 """The window that OpenSSH gives one SSH channel, in bytes."""
 LINE_RATE = 150 * 1024 * 1024
@@ -123,6 +121,7 @@ class Sender:
         self.hash_kind = hash_kind
         """The hash that the server computes, empty for none; turns empty when the server refuses."""
         self._parts: deque[Part] = deque()
+        self._sources = Sources()
 
     async def run(self, uploads: Sequence[Upload]) -> None:
         """Send everything, the largest first. The first error that no further try can mend ends it."""
@@ -217,7 +216,7 @@ class Sender:
         whole, channel = part.whole, lane.channel
         writes: deque[tuple[asyncio.Future[None], int]] = deque()
         hasher = Hasher(self.hash_kind) if self.hash_kind and whole.single and not part.start else None
-        with await open_source(whole.upload, part.start) as source:
+        async with self._sources.open(whole.upload, part.start) as source:
             offset, chunk = part.start, channel.chunk(handle)
             while offset < part.end:
                 count = min(chunk, part.end - offset)
@@ -349,47 +348,6 @@ async def explain(channel: SFTPChannel, error: StatusError, whole: Whole) -> Bas
         reply=reply_of(error),
         code=error.code,
     )
-
-
-async def open_source(upload: Upload, offset: int) -> BinaryIO:
-    """Open the content of an upload at ``offset``."""
-    try:
-        source = upload.open() if upload.size <= INLINE else await asyncio.to_thread(upload.open)
-        if offset and source.seekable():
-            source.seek(offset)
-            offset = 0
-    except OSError as error:
-        raise unreadable(upload, str(error)) from error
-    if offset:
-        read_exactly(upload, source, offset)
-    return source
-
-
-def read_exactly(upload: Upload, source: BinaryIO, count: int) -> bytes:
-    """Read ``count`` bytes. Raises ``TransferFailed`` where the content ends before or cannot be read."""
-    try:
-        data = source.read(count)
-        while len(data) < count:
-            more = source.read(count - len(data))
-            if not more:
-                raise unreadable(upload, f"it is shorter than {upload.size} bytes")
-            data += more
-    except OSError as error:
-        raise unreadable(upload, str(error)) from error
-    return data
-
-
-def digest_of_upload(upload: Upload, kind: str) -> str:
-    """Return the hash of what was to be sent."""
-    with upload.open() as source:
-        return digest_of(source, kind)
-
-
-def unreadable(upload: Upload, why: str) -> TransferFailed:
-    """Return the error for content that cannot be read on our side; asking the server again would not help."""
-    error = TransferFailed(f"The content of {upload.shown} cannot be read: {why}.", path=upload.shown)
-    error.transient = False
-    return error
 
 
 def files_at_a_time(channel: SFTPChannel) -> int:

@@ -48,6 +48,24 @@ def test_a_server_that_ignores_case(service, forge, start_server: StartServer) -
         assert {path: real.read(path) for path in real.files()} == {path.lower(): tree[path] for path in tree}
 
 
+def test_a_server_that_takes_no_hidden_names(service, forge, start_server: StartServer) -> None:
+    """Temporary names begin with a dot: the deploy says what to do, and direct writing does it."""
+    real = start_server("pure-ftpd", arguments=["-x"])
+    deploy_to(real, service)
+    deploy = forge.push({"index.html": b"one"})
+    run(service)
+    deploy = reload(deploy)
+    assert (deploy.state, deploy.error_kind) == (State.FAILED, "PermissionRefused")
+    assert "index.html" in deploy.error
+    assert "begin with a dot" in deploy.advice
+    assert real.files() == set()
+    service.atomic = False
+    service.save()
+    queue.retry(deploy)
+    run(service)
+    assert real.read("index.html") == b"one"
+
+
 REAL = ["pyftpdlib", "vsftpd", "proftpd", "pure-ftpd", "openssh"]
 
 

@@ -6,7 +6,7 @@ with the test; the test reads that file itself.
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,8 +86,6 @@ def prepare(job: Job) -> None:
 def run(job: Job, phase: Any) -> None:
     """Deploy what waits. ``phase`` is a shared number: the place in ``PHASES`` that the run has come to."""
     set_up(job.database)
-    if job.namespace:
-        ExitStack().enter_context(inside(job.namespace))
 
     def fetched(_service: Service, _commit: str = "") -> Snapshot:
         return snapshot(job.tree, "new")
@@ -120,4 +118,5 @@ def run(job: Job, phase: Any) -> None:
     Recorder.enter = told  # type: ignore[method-assign]
     Recorder.enter_switch = told_switch  # type: ignore[method-assign]
     Service.transport = written  # type: ignore[method-assign]
-    runner.run_service(Service.objects.get().pk)
+    with inside(job.namespace) if job.namespace else nullcontext():
+        runner.run_service(Service.objects.get().pk)

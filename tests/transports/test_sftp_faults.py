@@ -17,6 +17,7 @@ import pytest
 
 from ftp_deploy.exceptions import (
     ConnectionFailed,
+    IdentityRefused,
     LoginRefused,
     PermissionRefused,
     StorageFull,
@@ -137,6 +138,17 @@ class TestLines:
             )
             assert len(done(rest)) <= 4
 
+    def test_a_host_key_that_changes_midway_stops_everything(self) -> None:
+        with OpenSSH() as server, SFTP(server.target()) as transport:
+            finish(transport.upload([make_upload("a.txt", b"x")]))
+            server.kill()
+            server.host_keys = [asyncssh.generate_private_key("ssh-ed25519")]
+            server.start()
+            with pytest.raises(IdentityRefused) as caught:
+                finish(transport.upload([make_upload(f"{number}.txt", b"x") for number in range(20)]))
+            assert server.fingerprint in caught.value.message
+            assert server.files() == {"a.txt"}
+
     def test_a_login_that_is_refused_later_is_tried_once(self) -> None:
         with OpenSSH() as server, cutting(server.port, 400_000, None) as cutter:
             with SFTP(server.target(port=cutter.port)) as transport:
@@ -155,7 +167,19 @@ class TestSilence:
                 SFTP(target).connect()
             assert time.monotonic() - started < 20
 
-    @pytest.mark.parametrize("greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-1.0-old\r\n", bytes(10_000)])
+    @pytest.mark.parametrize(
+        "greeting",
+        [
+            b"HTTP/1.1 400 Bad Request\r\n\r\n",
+            b"SSH-1.0-old\r\n",
+            bytes(10_000),
+            b"x" * 10_000_000,
+            b"hello\r\n" * 1_000_000,
+            b"SSH-2.0-x\r\n" + bytes(10_000_000),
+            b"SSH-2.0-x\r\n\xff\xff\xff\xff" + bytes(1000),
+        ],
+        ids=["http", "old", "zeros", "ten megabytes in a line", "lines without end", "no packets", "a huge packet"],
+    )
     def test_another_greeting(self, greeting: bytes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -303,46 +327,3 @@ class TestServersThatLackSomething:
             transport = stack.enter_context(SFTP(server.target()))
             stack.enter_context(pytest.raises(VerificationFailed, match=words))
             finish(transport.upload([make_upload("page.html", b"12345")]))
-
-
-@pytest.mark.faults
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(50))
-def test_cut_or_killed_anywhere(seed: int) -> None:
-    """Afterwards each live file is all old or all new, and a second run finishes without what was complete."""
-    dice = random.Random(seed)
-    old, new = contents(40, seed=seed), contents(40, seed=seed + 1000)
-    with OpenSSH() as server:
-        for path, data in old.items():
-            server.write(path, data)
-        sent: set[str] = set()
-        for number in range(2):
-            limit = dice.randrange(20_000, sum(map(len, new.values())) + 100_000) if not number else None
-            with cutting(server.port, limit) as cutter:
-                target = server.target(port=cutter.port)
-                with contextlib.suppress(ConnectionFailed):
-                    run_once(target, new, sent, fail=number == 0 and seed % 2 == 0, server=server)
-            live = {path: server.read(path) for path in new}
-            assert all(data in (old.get(path), new[path], None) for path, data in live.items())
-            assert all(live[path] is not None for path in old)
-        assert live == new
-
-
-def run_once(target: Any, new: dict[str, bytes], sent: set[str], *, fail: bool, server: OpenSSH) -> None:
-    """Upload what is not known to be complete, then switch; ``fail``: the server is killed in between."""
-    with SFTP(target) as transport:
-        transport.make_directories(directories(new))
-        for step in transport.upload([make_upload(beside(p), d) for p, d in new.items() if beside(p) not in sent]):
-            assert sent.isdisjoint(step.done)
-            sent.update(step.done)
-        if fail:
-            server.kill()
-            server.start()
-        present = transport.sizes([beside(path) for path in new])
-        waiting = [path for path in new if present[beside(path)] is not None]
-        finish(transport.rename([Rename(beside(path), path) for path in waiting], unguarded))
-
-
-def beside(path: str) -> str:
-    folder, _, name = path.rpartition("/")
-    return f"{folder}/.tmp-{name}"
