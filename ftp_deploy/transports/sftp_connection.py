@@ -134,8 +134,12 @@ async def open_session(target: Target, addresses: Sequence[Address], key: asyncs
         async with asyncio.timeout(target.reply_timeout):
             return await _start_sftp(connection)
     except FAILURES as error:
+        lost = connection.is_closed()  # asyncssh calls that a refused session
         connection.abort()
-        raise translate(error, f"Starting SFTP on {target.host}") from error
+        starting = f"Starting SFTP on {target.host}"
+        if lost and isinstance(error, asyncssh.ChannelOpenError):
+            raise ConnectionFailed(f"{starting}: the connection was lost.") from error
+        raise translate(error, starting) from error
 
 
 async def open_connection(

@@ -138,6 +138,15 @@ class TestLines:
             )
             assert len(done(rest)) <= 4
 
+    def test_a_line_that_is_cut_anywhere_before_the_first_request_is_no_refusal(self, server: OpenSSH) -> None:
+        """From the greeting to the open session: each of these errors may pass, so each is tried again later."""
+        for limit in range(100, 3400, 150):
+            with cutting(server.port, limit) as cutter:
+                transport = SFTP(server.target(port=cutter.port))
+                with contextlib.suppress(ConnectionFailed):
+                    transport.connect()
+                transport.close()
+
     def test_a_host_key_that_changes_midway_stops_everything(self) -> None:
         with OpenSSH() as server, SFTP(server.target()) as transport:
             finish(transport.upload([make_upload("a.txt", b"x")]))
