@@ -29,9 +29,7 @@ class Migration(migrations.Migration):
                 ('provider', models.CharField(choices=ftp_deploy.models.choices.provider_choices, max_length=50, verbose_name='source')),
                 ('username', models.CharField(blank=True, max_length=255, verbose_name='username')),
                 ('token', ftp_deploy.fields.EncryptedTextField(blank=True, default='', verbose_name='token')),
-                ('private_key', ftp_deploy.fields.EncryptedTextField(blank=True, default='', help_text='For plain git over ssh: an OpenSSH private key.', lines=True, verbose_name='private key')),
-                ('passphrase', ftp_deploy.fields.EncryptedTextField(blank=True, default='', verbose_name='passphrase')),
-                ('url', ftp_deploy.fields.AddressField(blank=True, help_text='For a forge of your own, such as https://git.example.com. Plain git needs it beside a login.', verbose_name='address')),
+                ('url', ftp_deploy.fields.AddressField(blank=True, help_text='Only for a forge of your own, such as https://git.example.com.', verbose_name='address')),
             ],
             options={
                 'verbose_name': 'account',
@@ -94,7 +92,6 @@ class Migration(migrations.Migration):
                 ('provider', models.CharField(choices=ftp_deploy.models.choices.provider_choices, default='github', max_length=50, verbose_name='source')),
                 ('repository_name', models.CharField(max_length=255, verbose_name='repository name')),
                 ('repository_slug', models.CharField(help_text="As in the repository's address: owner/name. For plain git: its URL.", max_length=512, verbose_name='repository slug')),
-                ('repository_fingerprint', models.CharField(blank=True, help_text='For git over ssh: SHA-256 fingerprint of the accepted host key. The first check shows it.', max_length=128, verbose_name='fingerprint of the git server')),
                 ('branch', models.CharField(default='main', max_length=255, verbose_name='branch')),
                 ('subdirectory', models.CharField(blank=True, help_text='Deploy only this directory of the repository.', max_length=1024, verbose_name='sub-directory')),
                 ('excludes', models.TextField(blank=True, help_text='Patterns as in a .gitignore file, one a line.', verbose_name='excludes')),
