@@ -5,7 +5,6 @@ import itertools
 import os
 import socket
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +31,10 @@ QUIET = {
 
 
 @contextmanager
-def running(**settings: object) -> Iterator[Stage]:
-    """A stage on PostgreSQL and Redis, with the time-outs of life."""
+def running(database: str = "postgresql", **settings: object) -> Iterator[Stage]:
+    """A stage on a database and Redis, with the time-outs of life."""
     with ExitStack() as stack:
-        server = stack.enter_context(PostgreSQL())
+        server = stack.enter_context(PostgreSQL()) if database == "postgresql" else None
         broker = stack.enter_context(Redis())
         yield stack.enter_context(stage(Setting(server, broker.port, "redis"), **{**QUIET, **settings}))
 
@@ -103,33 +102,36 @@ def renumbered(push: Push, number: int) -> tuple[bytes, dict[str, str]]:
 
 
 def throughput(web: Web, requests: list[bytes], lines: int, pause: float = 0.0) -> tuple[float, list[float], int]:
-    """Send all requests over so many connections; return requests per second, seconds of each, and failures."""
-    waiting = iter(requests)
-    lock = threading.Lock()
+    """Send all requests over so many connections; return requests per second, seconds of each, and failures.
 
-    def work(line: Line) -> list[tuple[int, float]]:
+    Each connection sends one request in so many: where the number of services is a multiple of that of the
+    connections, the pushes of one service do not overtake each other.
+    """
+
+    def work(line: Line, part: list[bytes]) -> list[tuple[int, float]]:
         answers = []
-        while True:
-            with lock:
-                request = next(waiting, None)
-            if request is None:
-                return answers
+        for request in part:
             answers.append(line.send(request))
             if pause:
                 time.sleep(pause)
+        return answers
 
     opened = [Line(web) for _ in range(lines)]
     began = time.perf_counter()
     with ThreadPoolExecutor(lines) as pool:
-        answers = [answer for part in pool.map(work, opened) for answer in part]
+        parts = pool.map(work, opened, [requests[number::lines] for number in range(lines)])
+        answers = [answer for part in parts for answer in part]
     seconds = time.perf_counter() - began
     failures = sum(not 200 <= status < 300 for status, _ in answers)
     return len(answers) / seconds, [taken for _, taken in answers], failures
 
 
-def webhook(count: int, lines: int) -> None:
-    """Compare the webhook with a view that inserts one row, in turns, on the same server and database."""
-    with running() as made:
+def webhook(count: int, lines: int, database: str) -> None:
+    """Compare the webhook with a view that inserts one row, in turns, on the same server and database.
+
+    The rate limit counts, but refuses nothing.
+    """
+    with running(database, FTP_DEPLOY_WEBHOOK_RATE=1_000_000_000) as made:
         for _ in range(40):
             made.add_site()
         web = made.project.web(threads=8)
@@ -145,7 +147,11 @@ def webhook(count: int, lines: int) -> None:
             rates["webhook"].append(rate)
             failures += failed
         insert, hook = (statistics.median(rates[name]) for name in ("insert", "webhook"))
-        print(f"webhook: {hook:.0f}/s, one insert: {insert:.0f}/s, ratio {hook / insert:.2f}, {failures} failures")
+        turns = ", ".join(
+            f"{ours / theirs:.2f}" for theirs, ours in zip(rates["insert"], rates["webhook"], strict=True)
+        )
+        print(f"webhook on {database}: {hook:.0f}/s, one insert: {insert:.0f}/s, ratio {hook / insert:.2f} ({turns})")
+        print(f"{failures} failures, {cpu_seconds(web):.1f} s of CPU in the web process")
         half = max(lines / (hook / 2) - lines / hook, 0.0)
         _, taken, _ = throughput(web, ours[3 * count :], lines, pause=half)
         median, tail = statistics.median(taken), statistics.quantiles(taken, n=100)[98]
@@ -206,17 +212,18 @@ def scale(services: int, pushes: int, workers: list[int], rtt: float, concurrenc
     """Deploy the same backlog through more and more worker processes."""
     single = 0.0
     for count in workers:
-        seconds, cpu = backlog(services, pushes, count, rtt, concurrency)
+        seconds, first, cpu = backlog(services, pushes, count, rtt, concurrency)
         single = single or seconds
         print(
-            f"{services} services x {pushes} pushes, {count} workers: {seconds:.1f} s, "
-            f"{single / seconds:.2f} times one, {cpu:.1f} s of CPU in the workers",
+            f"{services} services x {pushes} pushes, {count} workers: {seconds:.1f} s from the first claim on, "
+            f"{single / seconds:.2f} times one, {cpu:.1f} s of CPU in the workers; the first claim came {first:.1f} s "
+            "after the first worker was started",
             flush=True,
         )
 
 
-def backlog(services: int, pushes: int, workers: int, rtt: float, concurrency: int) -> tuple[float, float]:
-    """Return the seconds that a backlog takes, and the workers' CPU time."""
+def backlog(services: int, pushes: int, workers: int, rtt: float, concurrency: int) -> tuple[float, float, float]:
+    """Return the seconds from the first claim to the last outcome, those from start to claim, the workers' CPU time."""
     from tests.faults.oracle import violations
 
     with running() as made:
@@ -226,15 +233,25 @@ def backlog(services: int, pushes: int, workers: int, rtt: float, concurrency: i
             site = made.add_site(combine_pushes=False, max_connections=1)
             for turn in range(pushes):
                 assert site.commit({"index.html": b"%d" % turn}).deliver(web.url) == 202
-        began = time.perf_counter()
+        began = time.time()
         started = [made.project.worker(pool="threads", concurrency=concurrency, wait=False) for _ in range(workers)]
         for process in started:
             wait_until(lambda process=process: "ready." in process.log_text(), "the worker is ready")  # type: ignore[misc]
         made.settle(3600)
-        seconds = time.perf_counter() - began
+        ended = time.time()
+        claimed = first_claim(made)
         wrong = [violation for site in made.sites for violation in violations(site)]
         assert not wrong, wrong[:5]
-        return seconds, sum(cpu_seconds(process) for process in started)
+        return ended - claimed, claimed - began, sum(cpu_seconds(process) for process in started)
+
+
+def first_claim(made: Stage) -> float:
+    """Return when the first lease was taken, in seconds of this machine's clock."""
+    from ftp_deploy.models import LeaseEvent
+
+    first = LeaseEvent.objects.using(made.alias).order_by("at").first()
+    assert first
+    return first.at.timestamp()
 
 
 def cpu_seconds(process: Process) -> float:
@@ -293,6 +310,7 @@ def main() -> None:
     """Run the chosen parts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help="webhook, latency, scale, memory, claim; none: all")
+    parser.add_argument("--database", default="postgresql", choices=["postgresql", "sqlite"])
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--lines", type=int, default=8, help="connections of the webhook's client")
     parser.add_argument("--rtt", type=float, default=0.02, help="seconds to the FTP server and back")
@@ -305,7 +323,7 @@ def main() -> None:
     counts = [int(part) for part in given.workers.split(",")]
     parts: dict[str, Callable[[], None]] = {
         "claim": claim,
-        "webhook": lambda: webhook(given.requests, given.lines),
+        "webhook": lambda: webhook(given.requests, given.lines, given.database),
         "latency": lambda: latency(given.rtt, 10),
         "memory": lambda: memory(50),
         "scale": lambda: scale(given.services, given.pushes, counts, given.scale_rtt, given.concurrency),
