@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -39,9 +40,14 @@ def too_long(name: str) -> list[str]:
 
 
 def test_files_and_functions_stay_short() -> None:
-    names = python_files()
-    assert len(names) > 300
-    assert [found for name in names for found in too_long(name)] == []
+    """In a process of its own: CPython 3.11 may lose count in ``ast.parse`` after much else (a ``SystemError``)."""
+    command = [sys.executable, "-m", "tests.test_sizes"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (0, ""), told.stdout + told.stderr
+
+
+def test_all_files_are_looked_at() -> None:
+    assert len(python_files()) > 300
 
 
 @pytest.mark.parametrize("docstring", ["Does much.", "Over 50 lines: one table of cases, read from top to bottom."])
@@ -50,3 +56,9 @@ def test_the_rule_itself(docstring: str, tmp_path, monkeypatch) -> None:
     (tmp_path / "long.py").write_text(f'def long():\n    """{docstring}"""\n{body}\n')
     monkeypatch.setattr("tests.test_sizes.ROOT", tmp_path)
     assert (too_long("long.py") == []) is docstring.startswith("Over")
+
+
+if __name__ == "__main__":
+    for file_name in python_files():
+        for too_much in too_long(file_name):
+            print(too_much)  # noqa: T201 - read by the test
