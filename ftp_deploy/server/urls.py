@@ -65,6 +65,7 @@ urlpatterns: list[URLPattern] = [
     path("deploys/<int:pk>/skip/now/", actions.Skip.as_view(), name="ftpdeploy_deploy_skip_now"),
     # The rest
     path("log/", log.Log.as_view(), name="ftpdeploy_log"),
+    path("log/live/", log.LogLive.as_view(), name="ftpdeploy_log_live"),
     path("log/csv/", log.LogCSV.as_view(), name="ftpdeploy_log_csv"),
     path("log/audit/", log.Audit.as_view(), name="ftpdeploy_audit"),
     path("statistics/", statistics.Statistics.as_view(), name="ftpdeploy_statistics"),

@@ -53,6 +53,23 @@ def test_a_new_deploy_appears_on_the_dashboard_while_a_person_types(open_page, s
     assert page.evaluate("document.activeElement.id") == "filter-text"
 
 
+def test_the_log_grows_and_keeps_what_a_person_typed_and_opened(open_page, services):
+    page = open_page()
+    page.goto(reverse("ftpdeploy_log"))
+    page.fill("#filter-text", "harbour")
+    page.wait_for_url(re.compile("text=harbour"))
+    opened = page.locator("#entries details").first
+    opened.locator("summary").click()
+    page.focus("#filter-user")
+    newest = Deploy.objects.create(service=services[0], state="running", position=9e9)
+    page.wait_for_selector(f"#deploy-{newest.pk} .state-running", timeout=SOON)
+    Deploy.objects.filter(pk=newest.pk).update(state="succeeded", finished_at=timezone.now())
+    page.wait_for_selector(f"#deploy-{newest.pk} .state-good", timeout=SOON)
+    assert page.locator("#entries details[open]").count() == 1
+    assert page.evaluate("document.activeElement.id") == "filter-user"
+    assert set(page.locator("#entries td.first-cell").all_inner_texts()) == {"harbour-bakery"}
+
+
 def test_a_selection_stays_until_it_is_given_up(open_page, running):
     page = open_page()
     page.goto(reverse("ftpdeploy_service_manage", args=[running.service_id]))

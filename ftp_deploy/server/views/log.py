@@ -14,8 +14,9 @@ from django.views.generic import TemplateView
 
 from ftp_deploy.access import services_for
 from ftp_deploy.models import AuditEntry, Deploy
-from ftp_deploy.server import overview
+from ftp_deploy.server import live, overview
 from ftp_deploy.server.views.base import Page
+from ftp_deploy.server.views.live import Live
 from ftp_deploy.server.views.manage import LISTED
 
 PER_PAGE = 25
@@ -144,6 +145,31 @@ class Log(Entries):
         """Add "fails only"."""
         rows = super().found()
         return rows.filter(state=Deploy.State.FAILED) if self.filters()["fails"] else rows
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add what the page's script asks for, and the version that is shown."""
+        context = super().get_context_data(**kwargs)
+        ids = [deploy.pk for deploy in context["entries"]]
+        return {**context, "ids": ",".join(map(str, ids)), "version": fingerprint(self.rows(), ids)}
+
+
+def fingerprint(deploys: QuerySet[Deploy], ids: list[int]) -> str:
+    """Return the version of a list that shows these deploys: what became of them, and whether there are newer ones."""
+    newest = deploys.order_by("-pk").values_list("pk", flat=True).first()
+    return live.version(newest, list(deploys.filter(pk__in=ids).order_by("pk").values_list("pk", "state")))
+
+
+class LogLive(Live):
+    """What moved in the log: the version of the list whose rows ``ids`` names."""
+
+    shared = False
+
+    def news(self) -> tuple[dict[str, Any], bool]:
+        """Return it, counting only what the person sees."""
+        asked = [number(pk) for pk in self.request.GET.get("ids", "").split(",")[:PER_PAGE]]
+        ids = [pk for pk in asked if pk is not None]
+        mine = Deploy.objects.filter(service__in=services_for(self.request.user))
+        return {"version": fingerprint(mine, ids)}, mine.unfinished().filter(pk__in=ids).exists()
 
 
 class Audit(Entries):
