@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from ftp_deploy.deploys import tallies
 from ftp_deploy.deploys.fetch import fetch_service
@@ -95,14 +94,12 @@ def skip(deploy: Deploy, user: User = None) -> None:
         lock(deploy.service_id)
         failed = Deploy.objects.filter(pk=deploy.pk, state=Deploy.State.FAILED)
         tallies.move(deploy.service_id, failed, Deploy.State.FAILED, Deploy.State.SKIPPED)
-        skipped = failed.update(
-            state=Deploy.State.SKIPPED, requested_by=user or deploy.requested_by, finished_at=timezone.now()
-        )
+        skipped = failed.update(state=Deploy.State.SKIPPED, requested_by=user or deploy.requested_by)
         if not skipped:
             raise ConfigurationError(f"{deploy} has not failed, so there is nothing to skip.")
         unapplied = list(deploy.changes.exclude(state=Change.State.APPLIED))
         accept_changes(deploy.service_id, unapplied, deploy.service.manifest)
-    deploy.refresh_from_db(fields=["state", "finished_at"])
+    deploy.refresh_from_db(fields=["state"])
 
 
 def roll_back(service: Service, commit: str, user: User = None) -> Deploy:

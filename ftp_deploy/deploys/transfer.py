@@ -31,10 +31,10 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
     deploy = recorder.deploy
     if follow_destination(recorder.lease, service):
         recorder.warn("The service names another server or path than before: everything is uploaded there.")
+    recorder.enter(Deploy.Phase.PLANNING)
     with Server(service, recorder.lease.guard) as server:
         adopt_if_first(recorder, service, snapshot, server)
         leftovers = recovery.recover(server.transport, recorder) if left_behind(service.pk) else {}
-        recorder.enter(Deploy.Phase.PLANNING)
         settle_skips(recorder, service)
         planned = plan_service(
             service,

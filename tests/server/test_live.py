@@ -58,8 +58,8 @@ def test_the_log_grows_and_keeps_what_a_person_typed_and_opened(open_page, servi
     page.goto(reverse("ftpdeploy_log"))
     page.fill("#filter-text", "harbour")
     page.wait_for_url(re.compile("text=harbour"))
-    opened = page.locator("#entries details").first
-    opened.locator("summary").click()
+    expect(page.locator("#entries td.first-cell", has_not_text="harbour-bakery")).to_have_count(0, timeout=SOON)
+    page.locator("#entries details summary").first.click()
     page.focus("#filter-user")
     newest = Deploy.objects.create(service=services[0], state="running", position=9e9)
     page.wait_for_selector(f"#deploy-{newest.pk} .state-running", timeout=SOON)
@@ -369,6 +369,20 @@ def test_the_keyboard_reaches_everything_in_order(open_page, services):
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('main') !== null")
+
+
+def test_the_server_knows_the_viewers_zone_from_the_browser(open_page, services):
+    page = open_page(zone="Asia/Tokyo")
+    url = reverse("ftpdeploy_log")
+    page.goto(url)
+    assert "JST" in page.request.get(page.url).text()  # as it comes, before any script
+    address = reverse("ftpdeploy_deploy_detail", args=[Deploy.objects.filter(state="failed").latest("pk").pk])
+    page.goto(address)
+    step = page.locator(".steps time").first
+    line = page.locator("#log .log-time").first
+    assert step.get_attribute("title")
+    assert "GMT+9" in (step.get_attribute("title") or "")
+    assert step.inner_text() == line.inner_text().strip()
 
 
 def test_the_theme_is_kept_and_times_are_the_viewers(open_page, services):

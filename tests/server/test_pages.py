@@ -199,6 +199,12 @@ def test_a_page_is_not_shown_for_a_part_of_it(operator, services):
     assert reverse("ftpdeploy_log_csv") + "?user=editor" in part
 
 
+def test_a_login_in_the_settings_is_the_first_step(operator, settings):
+    assert 'class="done"' not in operator.get(reverse("ftpdeploy_dashboard")).content.decode()
+    settings.DEPLOY_GITHUB_SETTINGS = {"username": "studio", "password": "token"}
+    assert 'class="done"' in operator.get(reverse("ftpdeploy_dashboard")).content.decode()
+
+
 def test_a_newcomer_is_led_to_the_first_deploy(operator):
     page = operator.get(reverse("ftpdeploy_dashboard")).content.decode()
     assert reverse("ftpdeploy_account_add") in page

@@ -8,6 +8,7 @@ from django.views.generic import TemplateView
 
 from ftp_deploy.access import services_for
 from ftp_deploy.models import Account, Deploy, Service
+from ftp_deploy.models.account import settings_login
 from ftp_deploy.models.choices import provider_choices
 from ftp_deploy.server import live, overview
 from ftp_deploy.server.progress import current_deploys, progress_of
@@ -26,6 +27,11 @@ def fingerprint(services: list[int]) -> str:
     newest = Deploy.objects.aggregate(newest=Max("pk"))["newest"]
     unfinished = list(Deploy.objects.unfinished().order_by("pk").values_list("pk", "state")[:200])
     return live.version(sorted(states.items()), newest, unfinished)
+
+
+def has_login() -> bool:
+    """Whether a forge's login is known, from an account or from the project's settings."""
+    return any(settings_login(name).password for name, _label in provider_choices()) or Account.objects.exists()
 
 
 class Dashboard(Page, TemplateView):
@@ -55,7 +61,7 @@ class Dashboard(Page, TemplateView):
             filters=filters,
             filtered=any(filters.values()),
             newcomer=not ids and not any(filters.values()),
-            has_account=bool(ids) or Account.objects.exists(),
+            has_account=bool(ids) or has_login(),
             states=overview.STATES,
             providers=list(provider_choices()),
             version=fingerprint(ids),

@@ -44,6 +44,12 @@ def service_of(request: HttpRequest, pk: int) -> Service:
     return get_object_or_404(services_for(request.user).select_related("account"), pk=pk)
 
 
+def said(deploy: Deploy) -> str:
+    """Return how people know a deploy: by the first line of its newest commit."""
+    newest = deploy.commits[-1]["message"].strip().partition("\n")[0] if deploy.commits else ""
+    return f"{newest} (#{deploy.pk})" if newest else str(deploy)
+
+
 class AskSkip(Question):
     """Before a failed deploy is skipped: what that may break, in words."""
 
@@ -55,7 +61,8 @@ class AskSkip(Question):
         deploy = get_object_or_404(Deploy, pk=self.kwargs["pk"], service__in=services)
         return super().get_context_data(
             title=_("Skip this deploy?"),
-            text=_("“%(deploy)s” is left out of the next restore; the server keeps what it has.") % {"deploy": deploy},
+            text=_("“%(deploy)s” is left out of the next restore; the server keeps what it has.")
+            % {"deploy": said(deploy)},
             warning=_(
                 "The repository and the server will then differ. If this deploy was to make a file, a later deploy that"
                 " changes or removes that file finds the server in another state than the repository."

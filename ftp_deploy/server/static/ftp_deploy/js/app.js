@@ -4,10 +4,10 @@
   const language = document.documentElement.lang || "en";
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
   const known = document.cookie.split("; ").find((part) => part.startsWith("ftpdeploy_zone="));
-  const stale = !known || decodeURIComponent(known.split("=")[1]) !== zone;
+  const stale = !known || known.split("=")[1] !== zone;
   if (stale) {
     const secure = location.protocol === "https:" ? "; secure" : "";
-    document.cookie = "ftpdeploy_zone=" + encodeURIComponent(zone) + "; path=/; max-age=31536000; samesite=lax" + secure;
+    document.cookie = "ftpdeploy_zone=" + zone + "; path=/; max-age=31536000; samesite=lax" + secure;
   }
 
   const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" });
