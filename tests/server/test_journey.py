@@ -270,7 +270,7 @@ class Journey:
             page.click("a:has-text('Export CSV')")
         assert download.value.path().read_text(encoding="utf-8").count("landing") == 2
         page.click("a:has-text('Audit')")
-        for action in ("add service", "add hook", "skip", "restore", "roll back", "change notification"):
+        for action in ("Add service", "Add hook", "Skip", "Restore", "Roll back", "Change the notification"):
             self.see("#entries", action)
 
 

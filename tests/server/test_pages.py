@@ -7,7 +7,7 @@ from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from django.urls import reverse
 
-from ftp_deploy.models import Account, Deploy, Notification, Service
+from ftp_deploy.models import Account, AuditEntry, Deploy, Notification, Service
 from ftp_deploy.server import urls
 from tests.server import sample
 
@@ -197,6 +197,24 @@ def test_a_page_is_not_shown_for_a_part_of_it(operator, services):
     assert "<html" not in part
     assert 'hx-swap-oob="true"' in part
     assert reverse("ftpdeploy_log_csv") + "?user=editor" in part
+
+
+def test_the_audit_log_speaks_like_people(operator, services):
+    deploy = Deploy.objects.latest("pk")
+    for action, detail in (
+        ("deploy", {"deploy": deploy.pk, "full": False}),
+        ("edit service", {"fields": ["password", "first_deploy", "gone_field"]}),
+        ("something new", {"full": True, "to": ""}),
+    ):
+        AuditEntry.objects.create(action=action, user_name="editor", subject="site (main)", detail=detail)
+    page = operator.get(reverse("ftpdeploy_audit")).content.decode()
+    assert f'{reverse("ftpdeploy_deploy_detail", args=[deploy.pk])}">#{deploy.pk}</a>' in page
+    assert "Fields: password, first deploy, gone_field" in page
+    assert "· Every file</span>" in page
+    for words in ("something new", "Edit service"):
+        assert f">{words}</td>" in page
+    for words in ("False", "True", "[&#x27;", "· To"):
+        assert words not in page
 
 
 def test_a_login_in_the_settings_is_the_first_step(operator, settings):

@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 
 from ftp_deploy.inspections import LABELS
 from ftp_deploy.models import Deploy, Service
+from ftp_deploy.server import deeds
 
 register = template.Library()
 
@@ -144,6 +145,10 @@ def first_line(text: str) -> str:
 def check_label(name: str) -> str:
     """Return what people call a check, in the viewer's language."""
     return str(LABELS.get(name, name))
+
+
+register.filter("action_label", deeds.action_label)
+register.filter("details", deeds.details)
 
 
 @register.simple_tag(takes_context=True)
