@@ -233,6 +233,8 @@ def test_the_dialog_asks_before_a_restore_and_escape_leaves_it(open_page, servic
     opener = page.locator("#restore header a.btn-primary")
     opener.click()
     page.wait_for_selector("dialog[open] >> text=new.html", timeout=SOON)
+    until(page, "document.querySelector('dialog').contains(document.activeElement)")
+    assert page.evaluate("document.activeElement.matches('button, a')")
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0
     assert opener.evaluate("e => e === document.activeElement")

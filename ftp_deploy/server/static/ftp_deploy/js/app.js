@@ -98,6 +98,7 @@
       const dialog = document.getElementById("dialog");
       if (!dialog.open) dialog.showModal();
       dialog.scrollTop = 0;
+      if (!dialog.contains(document.activeElement) || document.activeElement === dialog) dialog.querySelector("[data-dialog-close]")?.focus();
     }
   });
   document.addEventListener("htmx:beforeSwap", dropTooltips);
