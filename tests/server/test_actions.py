@@ -284,6 +284,34 @@ def test_trying_a_server_and_looking_at_its_folders(operator):
     assert "alert-danger" in refused.content.decode()
 
 
+def test_the_same_preview_comes_before_all_that_overwrites_or_deletes(operator, service, failed, monkeypatch):
+    from ftp_deploy.deploys.manifest import Entry, Manifest
+    from ftp_deploy.models import ServiceManifest
+    from tests.deploys.trees import snapshot
+
+    monkeypatch.setattr(
+        "ftp_deploy.deploys.restore.fetch_service", lambda _service, _commit="": snapshot({"new.html": b"n", "a": b"1"})
+    )
+    stored = ServiceManifest(service=service)
+    stored.manifest = Manifest({"a": Entry("0" * 40, 0o100644, 1), "old.html": Entry("1" * 40, 0o100644, 1)})
+    stored.save()
+    pages = {
+        "service_restore": ([service.pk], "service_restore_now", "Restore"),
+        "service_full": ([service.pk], "service_deploy", "Upload everything"),
+        "service_rollback": ([service.pk, "c" * 40], "service_rollback_now", "Roll back"),
+        "deploy_confirm": ([failed.pk], "deploy_confirm_now", "Deploy, and delete these files"),
+    }
+    for name, (arguments, action, button) in pages.items():
+        page = operator.get(reverse(f"ftpdeploy_{name}", args=arguments)).content.decode()
+        place = failed.pk if action.startswith("deploy") else service.pk
+        assert f'action="{reverse(f"ftpdeploy_{action}", args=[place])}"' in page, name
+        assert f">{button}</button>" in page, name
+        for words, path in (("New files", "new.html"), ("Modified files", "a"), ("Removed files", "old.html")):
+            section = page.partition(words)[2].partition("</section>")[0]
+            assert f"<li>{path}</li>" in section, (name, words)
+    assert not Deploy.objects.filter(state="queued").exists()
+
+
 def test_verify_says_what_the_command_says(operator, service, monkeypatch):
     from io import StringIO
 
