@@ -1,6 +1,5 @@
 """One commit's tree and the blobs fetched for it, in a temporary folder."""
 
-import shutil
 import stat
 import tempfile
 import threading
@@ -15,6 +14,7 @@ from dulwich.objects import Commit, parse_tree
 from ftp_deploy.exceptions import RepositoryError
 from ftp_deploy.repository.base import TreeEntry
 from ftp_deploy.repository.pack import BLOB, COMMIT, KINDS, TREE, Entry, Pack
+from ftp_deploy.repository.scratch import ScratchFolder
 
 LARGEST_TREE = 64 * 1024 * 1024
 LONGEST_PATH = 65_536
@@ -34,7 +34,8 @@ class ObjectStore:
     """Packs in a temporary folder."""
 
     def __init__(self, folder: str | None = None, max_bytes: int = 1 << 40) -> None:
-        self.folder = tempfile.mkdtemp(prefix="ftp-deploy-git-", dir=folder or None)
+        self._scratch = ScratchFolder(folder or "")
+        self.folder = self._scratch.path
         self.algorithm = "sha1"
         self._max_bytes = max_bytes
         self._packs: list[Pack] = []
@@ -43,7 +44,7 @@ class ObjectStore:
         """Remove everything; harmless when called twice."""
         for pack in self._packs:
             pack.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.remove()
 
     @contextmanager
     def incoming(self) -> Iterator[BinaryIO]:
