@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
-from ftp_deploy.exceptions import ApiError, PayloadUnreadable
+from ftp_deploy.exceptions import PayloadUnreadable
 from ftp_deploy.providers import payload
 from ftp_deploy.providers.base import (
     Commit,
@@ -138,11 +138,7 @@ class Bitbucket(RestProvider):
 
     def remove_hook(self, repository: str, hook_id: str) -> None:
         """Remove a webhook; one that is already gone is fine."""
-        try:
-            self.client.send("DELETE", hook_path(repository, hook_id))
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        self.client.remove(hook_path(repository, hook_id))
 
     def commits(self, repository: str, before: str, after: str) -> Sequence[Commit]:
         """List the commits of a push; for a new branch the newest hundred."""

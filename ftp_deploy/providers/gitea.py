@@ -10,9 +10,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
-from urllib.parse import quote
 
-from ftp_deploy.exceptions import ApiError, ConfigurationError, PayloadUnreadable, SignatureRefused
+from ftp_deploy.exceptions import ConfigurationError, PayloadUnreadable, SignatureRefused
 from ftp_deploy.providers import payload
 from ftp_deploy.providers.base import (
     Commit,
@@ -25,7 +24,15 @@ from ftp_deploy.providers.base import (
     WebhookRequest,
 )
 from ftp_deploy.providers.http import Answer, Client, Query
-from ftp_deploy.providers.rest import COMMIT_LIMIT, STATUS_CONTEXT, RestProvider, oldest_first, path_of
+from ftp_deploy.providers.rest import (
+    COMMIT_LIMIT,
+    STATUS_CONTEXT,
+    RestProvider,
+    hook_path,
+    oldest_first,
+    path_of,
+    read_repository,
+)
 
 PAGE = {"limit": 50}
 SIGNATURE_HEADERS = ("x-forgejo-signature", "x-gitea-signature", "x-gogs-signature")
@@ -140,11 +147,7 @@ class Gitea(RestProvider):
 
     def remove_hook(self, repository: str, hook_id: str) -> None:
         """Remove a webhook; one that is already gone is fine."""
-        try:
-            self.client.send("DELETE", hook_path(repository, hook_id))
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        self.client.remove(hook_path(repository, hook_id))
 
     def commits(self, repository: str, before: str, after: str) -> Sequence[Commit]:
         """List the commits of a push: a comparison, or for a new branch the newest fifty."""
@@ -184,22 +187,6 @@ class Gitea(RestProvider):
 def first_header(request: WebhookRequest, names: Sequence[str]) -> str:
     """Return the first of several headers that is there."""
     return next((request.headers[name] for name in names if name in request.headers), "")
-
-
-def hook_path(repository: str, hook_id: str) -> str:
-    """Return the path of a hook."""
-    return f"repos/{path_of(repository)}/hooks/{quote(hook_id, safe='')}"
-
-
-def read_repository(item: Any) -> Repository:
-    """Read one repository of the REST API."""
-    return Repository(
-        full_name=str(item.get("full_name", "")),
-        name=str(item.get("name", "")),
-        default_branch=item.get("default_branch") or "",
-        private=bool(item.get("private", True)),
-        clone_url=item.get("clone_url") or "",
-    )
 
 
 def read_hook(item: Any) -> Hook:

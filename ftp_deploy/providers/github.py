@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
-from urllib.parse import quote
 
 from ftp_deploy.exceptions import ApiError
 from ftp_deploy.providers import payload
@@ -23,7 +22,16 @@ from ftp_deploy.providers.base import (
     WebhookRequest,
 )
 from ftp_deploy.providers.http import Client
-from ftp_deploy.providers.rest import COMMIT_LIMIT, STATUS_CONTEXT, RestProvider, is_host, oldest_first, path_of
+from ftp_deploy.providers.rest import (
+    COMMIT_LIMIT,
+    STATUS_CONTEXT,
+    RestProvider,
+    hook_path,
+    is_host,
+    oldest_first,
+    path_of,
+    read_repository,
+)
 
 API_VERSION = "2022-11-28"
 MOST_COMMITS = 2048
@@ -128,11 +136,7 @@ class GitHub(RestProvider):
 
     def remove_hook(self, repository: str, hook_id: str) -> None:
         """Remove a webhook; one that is already gone is fine."""
-        try:
-            self.client.send("DELETE", hook_path(repository, hook_id))
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        self.client.remove(hook_path(repository, hook_id))
 
     def commits(self, repository: str, before: str, after: str) -> Sequence[Commit]:
         """List the commits of a push: a comparison, or for a new branch the newest hundred."""
@@ -182,22 +186,6 @@ class GitHub(RestProvider):
     def compare_url(self, repository: str, before: str, after: str) -> str:
         """Return the address of a comparison."""
         return f"{self.repository_page(repository)}/compare/{before}...{after}"
-
-
-def read_repository(item: Any) -> Repository:
-    """Read one repository of the REST API."""
-    return Repository(
-        full_name=str(item.get("full_name", "")),
-        name=str(item.get("name", "")),
-        default_branch=item.get("default_branch") or "",
-        private=bool(item.get("private", True)),
-        clone_url=item.get("clone_url") or "",
-    )
-
-
-def hook_path(repository: str, hook_id: str) -> str:
-    """Return the path of a hook."""
-    return f"repos/{path_of(repository)}/hooks/{quote(hook_id, safe='')}"
 
 
 def read_hook(item: Any) -> Hook:

@@ -138,11 +138,7 @@ class GitLab(RestProvider):
 
     def remove_hook(self, repository: str, hook_id: str) -> None:
         """Remove a webhook; one that is already gone is fine."""
-        try:
-            self.client.send("DELETE", hook_path(repository, hook_id))
-        except ApiError as error:
-            if error.status != 404:
-                raise
+        self.client.remove(hook_path(repository, hook_id))
 
     def commits(self, repository: str, before: str, after: str) -> Sequence[Commit]:
         """List the commits of a push: a comparison, or for a new branch the newest hundred."""

@@ -127,6 +127,14 @@ class Client:
         answer = self.call(method, path, body=body, params=params).body
         return {} if answer is None else self._object(answer)
 
+    def remove(self, path: str) -> None:
+        """Delete what a path names; what is already gone is fine."""
+        try:
+            self.call("DELETE", path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
     def items(
         self, path: str, params: Query, *, inside: str = "", next_page: NextPage | None = None
     ) -> Iterator[dict[str, Any]]:

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ftp_deploy.exceptions import ConfigurationError
-from ftp_deploy.providers.base import Account, Commit, Provider
+from ftp_deploy.providers.base import Account, Commit, Provider, Repository
 from ftp_deploy.providers.http import Client
 
 FULL_NAME = re.compile(r"[^\s/]+(?:/[^\s/]+)+\Z")
@@ -50,6 +51,22 @@ def path_of(repository: str) -> str:
             f"{repository!r} is not the full name of a repository.", advice="Enter it as owner/name."
         )
     return quote(name, safe="/")
+
+
+def hook_path(repository: str, hook_id: str) -> str:
+    """Return the path of a hook in the API of GitHub, which Gitea follows."""
+    return f"repos/{path_of(repository)}/hooks/{quote(hook_id, safe='')}"
+
+
+def read_repository(item: Any) -> Repository:
+    """Read one repository as GitHub's API describes it, and Gitea's after it."""
+    return Repository(
+        full_name=str(item.get("full_name", "")),
+        name=str(item.get("name", "")),
+        default_branch=item.get("default_branch") or "",
+        private=bool(item.get("private", True)),
+        clone_url=item.get("clone_url") or "",
+    )
 
 
 def is_host(url: str, *hosts: str) -> bool:
