@@ -7,8 +7,8 @@ from django.utils import timezone
 from ftp_deploy.models import Address, Deploy, Notification, Service
 
 COMMITS = [
-    {"id": "a" * 40, "message": "Add a page", "author_name": "Ann", "author_email": "ann@example.com"},
-    {"id": "b" * 40, "message": "Fix the page", "author_name": "Bob", "author_email": "bob@example.com"},
+    {"id": "a" * 40, "message": "Add a page", "author_name": "Builder", "author_email": "builder@example.com"},
+    {"id": "b" * 40, "message": "Fix the page", "author_name": "Designer", "author_email": "designer@example.com"},
 ]
 
 
@@ -29,8 +29,8 @@ def make_deploy(service: Service | None = None, **values: Any) -> Deploy:
         "before": "0" * 40,
         "after": "b" * 40,
         "commits": COMMITS,
-        "user_name": "ann",
-        "user_email": "ann@example.com",
+        "user_name": "builder",
+        "user_email": "builder@example.com",
         "provider": "github",
         "branch": "main",
     }

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def user() -> User:
-    return User.objects.create_user("ann")
+    return User.objects.create_user("builder")
 
 
 class TestServices:
@@ -63,14 +63,14 @@ class TestAudit:
         service = make_service()
         audit.record(request, "deploy", service, deploy=7)
         entry = AuditEntry.objects.get()
-        assert (entry.user, entry.user_name, entry.action, entry.service) == (user, "ann", "deploy", service)
+        assert (entry.user, entry.user_name, entry.action, entry.service) == (user, "builder", "deploy", service)
         assert (entry.address, entry.detail, entry.subject) == ("192.0.2.7", {"deploy": 7}, str(service))
 
     def test_a_user_alone_and_nobody(self, user: User) -> None:
         audit.record(user, "x" * 80, subject="y" * 400)
         audit.record(None, "sweep")
         audit.record(AnonymousUser(), "look")
-        assert [entry.user_name for entry in AuditEntry.objects.order_by("pk")] == ["ann", "", ""]
+        assert [entry.user_name for entry in AuditEntry.objects.order_by("pk")] == ["builder", "", ""]
 
     def test_a_request_without_an_address(self) -> None:
         request = RequestFactory().get("/", REMOTE_ADDR="")

@@ -47,7 +47,7 @@ def test_a_site_of_over_5000_files_goes_live_and_then_only_what_changed(install,
     server = start_server("vsftpd")
     forge, installation = install()
     forge.create_repository("big", {"README": b"first\n"})
-    service = installation.add_service(server, "ada/big")
+    service = installation.add_service(server, "webmaster/big")
     forge.add_hook("big", service["hook"], secret=service["secret"])
 
     forge.commit("big", files, "The whole site")
@@ -73,7 +73,7 @@ def test_a_site_of_over_5000_files_goes_live_and_then_only_what_changed(install,
 def test_what_comes_twice_or_from_elsewhere_deploys_nothing_twice(install, pyftpd_server):
     forge, installation = install()
     forge.create_repository("site", {"a": b"1"})
-    service = installation.add_service(pyftpd_server, "ada/site")
+    service = installation.add_service(pyftpd_server, "webmaster/site")
     forge.add_hook("site", service["hook"], secret=service["secret"])
     forge.commit("site", {"b": b"2"})
     forge.wait_for_deliveries()
@@ -89,7 +89,7 @@ def test_what_comes_twice_or_from_elsewhere_deploys_nothing_twice(install, pyftp
 def test_a_forced_push_and_a_rewritten_history(install, pyftpd_server):
     forge, installation = install()
     first = forge.create_repository("site", {"a": b"1"})
-    service = installation.add_service(pyftpd_server, "ada/site")
+    service = installation.add_service(pyftpd_server, "webmaster/site")
     forge.add_hook("site", service["hook"], secret=service["secret"])
     forge.commit("site", {"a": b"2", "b": b"2"})
     succeeded(installation.wait_for_deploys(1))
@@ -135,7 +135,7 @@ def test_hostile_trees_are_refused_by_name_and_nothing_is_sent(install, pyftpd_s
     """Each odd tree fails its deploy before anything changes; the next good push goes live."""
     forge, installation = install(FTP_DEPLOY_MAX_ATTEMPTS="1")
     forge.create_repository("site", {"victim": b"1"})
-    service = installation.add_service(pyftpd_server, "ada/site")
+    service = installation.add_service(pyftpd_server, "webmaster/site")
     forge.add_hook("site", service["hook"], secret=service["secret"])
     forge.commit("site", {"page": b"2"})
     succeeded(installation.wait_for_deploys(1))

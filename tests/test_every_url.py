@@ -357,8 +357,8 @@ def test_no_time_zone_of_a_browser_breaks_a_page(zone: str) -> None:
     "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
 )
 def test_the_login_leads_nowhere_else(target: str) -> None:
-    User.objects.create_user("ann", password="right")
-    form = {"username": "ann", "password": "right", "next": target}
+    User.objects.create_user("builder", password="right")
+    form = {"username": "builder", "password": "right", "next": target}
     answer = Client().post(reverse("ftpdeploy_login"), form)
     assert answer.status_code == 302
     assert answer.headers["Location"] == reverse("ftpdeploy_dashboard")

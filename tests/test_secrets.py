@@ -44,7 +44,7 @@ KEY_TEXT = f"-----BEGIN OPENSSH PRIVATE KEY-----\n{CANARY}key\n-----END OPENSSH 
 @pytest.fixture(autouse=True)
 def _settings(settings: Any) -> Iterator[None]:
     settings.FTP_DEPLOY_BASE_URL = "https://deploy.example.com"
-    settings.DEPLOY_GITHUB_SETTINGS = {"username": "ann", "password": f"{CANARY}setting"}
+    settings.DEPLOY_GITHUB_SETTINGS = {"username": "builder", "password": f"{CANARY}setting"}
     cache.clear()
     conditional_answers.clear()
     yield
@@ -68,7 +68,7 @@ def fill(instance: Any) -> None:
 
 @pytest.fixture
 def service(db: None) -> Service:
-    account = Account.objects.create(name="agency", provider="github", username="ann")
+    account = Account.objects.create(name="agency", provider="github", username="builder")
     notification = make_notification(("ops@example.com", True, True))
     made = make_service(account=account, notification=notification, host="127.0.0.1", port=9)
     for instance in (account, notification, made):
@@ -208,7 +208,7 @@ class TestObjects:
         assert service.account
         client.post(
             reverse("admin:ftp_deploy_account_change", args=[service.account.pk]),
-            {"name": "agency", "provider": "github", "username": "ann", "token": f"{CANARY}renewed", "url": ""},
+            {"name": "agency", "provider": "github", "username": "builder", "token": f"{CANARY}renewed", "url": ""},
         )
         assert Account.objects.get().token == f"{CANARY}renewed"
         entries = [f"{entry.change_message} {entry.object_repr} {entry!r}" for entry in LogEntry.objects.all()]

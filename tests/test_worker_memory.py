@@ -54,7 +54,7 @@ def test_the_peak_of_a_worker(protocol, tmp_path, start_forge, start_server):
         target = server.target()
         installation.add_service(
             server,
-            "ada/site",
+            "webmaster/site",
             max_connections=16,
             private_key=target.private_key,
             fingerprint=target.fingerprint,

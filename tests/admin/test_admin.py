@@ -30,7 +30,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 
 
 def user_with(*permissions: str) -> Client:
-    user = User.objects.create_user("ann", is_staff=True)
+    user = User.objects.create_user("builder", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     client = Client()
     client.force_login(user)
@@ -75,7 +75,7 @@ def test_every_list_opens(admin_client: Client, model: str) -> None:
     service.save()
     deploy = make_deploy(service)
     Account.objects.create(name="acc", provider="github", token="canary-token")
-    AuditEntry.objects.create(user_name="ann", action="deploy", service=service)
+    AuditEntry.objects.create(user_name="builder", action="deploy", service=service)
     Message.objects.create(service=service, deploy=deploy, event="fail", channel="mail", recipient="a@example.com")
     page = admin_client.get(reverse(f"admin:ftp_deploy_{model}_changelist"), {"q": "a"})
     assert page.status_code == 200
@@ -255,7 +255,7 @@ def test_actions_need_their_permission(model: str, action: str, permission: str,
     client = user_with(f"view_{model}")
     page = client.get(reverse(f"admin:ftp_deploy_{model}_changelist"))
     assert f'value="{action}"' not in page.content.decode()
-    user = User.objects.get(username="ann")
+    user = User.objects.get(username="builder")
     user.user_permissions.add(Permission.objects.get(codename=permission))
     make_deploy()
     make_notification()

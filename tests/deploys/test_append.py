@@ -23,10 +23,12 @@ def push(number: int, before: int | None = None, **further: Any) -> PushEvent:
         before=f"{number - 1 if before is None else before:040x}",
         after=f"{number:040x}",
         commits=(
-            Commit(f"{number:040x}", 'it\'s 100 % "done" \\ ☃', "Ann", "ann@example.com", "2026-01-01", "https://x"),
+            Commit(
+                f"{number:040x}", 'it\'s 100 % "done" \\ ☃', "Builder", "builder@example.com", "2026-01-01", "https://x"
+            ),
         ),
-        user_name="ann",
-        user_email="ann@example.com",
+        user_name="builder",
+        user_email="builder@example.com",
         compare_url="https://forge.example.com/compare",
         **further,
     )

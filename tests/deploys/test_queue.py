@@ -21,9 +21,9 @@ def push(number: int, before: int | None = None) -> PushEvent:
         branch="main",
         before=f"{number - 1 if before is None else before:040x}",
         after=f"{number:040x}",
-        commits=(Commit(id=f"{number:040x}", message=f"change {number}", author_name="Ada"),),
-        user_name="ada",
-        user_email="ada@example.com",
+        commits=(Commit(id=f"{number:040x}", message=f"change {number}", author_name="Webmaster"),),
+        user_name="webmaster",
+        user_email="webmaster@example.com",
     )
 
 
@@ -38,8 +38,8 @@ def test_a_push_is_stored_and_wakes(service, published, django_capture_on_commit
     deploy = Deploy.objects.get()
     assert (deploy.state, deploy.user_email, deploy.commits_info) == (
         State.QUEUED,
-        "ada@example.com",
-        [["change 1", "Ada", f"{1:040x}"]],
+        "webmaster@example.com",
+        [["change 1", "Webmaster", f"{1:040x}"]],
     )
     assert published == [("ftp_deploy.run", (service.pk,))]
 

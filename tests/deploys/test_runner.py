@@ -58,7 +58,7 @@ class Forge:
         with snapshot(files, f"commit {number}") as made:
             before, self.head = self.head, made.commit
         self.trees[self.head] = dict(files)
-        event = PushEvent("main", before, self.head, (Commit(self.head, f"commit {number}", "Ada"),))
+        event = PushEvent("main", before, self.head, (Commit(self.head, f"commit {number}", "Webmaster"),))
         return queue.record_push(self.service, f"delivery-{number}", event).deploy
 
     def fetch(self, _service: Service, commit: str = ""):

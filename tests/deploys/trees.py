@@ -29,7 +29,7 @@ def snapshot(files: Files, message: str = "change", *, modes: Mapping[str, int] 
     root = _tree(files, objects, modes or {}, "")
     commit = Commit()
     commit.tree = root.id
-    commit.author = commit.committer = b"Ada <ada@example.com>"
+    commit.author = commit.committer = b"Webmaster <webmaster@example.com>"
     commit.author_time = commit.commit_time = 1_700_000_000
     commit.author_timezone = commit.commit_timezone = 0
     commit.message = message.encode()

@@ -98,7 +98,7 @@ class Site:
             path=f"/site/{name}",
             provider="github",
             repository_name=name,
-            repository_slug=f"ada/{name}",
+            repository_slug=f"webmaster/{name}",
             branch="main",
             hook_secret=self.hook_secret,
             **{"max_connections": 3, **values},

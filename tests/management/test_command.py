@@ -120,7 +120,7 @@ def test_a_dry_run_shows_and_does_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     make_service()
     shown = Preview(
         "a" * 40,
-        ({"id": "a" * 40, "author_name": "Ann", "message": "One\n\nmore"},),
+        ({"id": "a" * 40, "author_name": "Builder", "message": "One\n\nmore"},),
         tuple(f"new{n}" for n in range(60)),
         ("changed",),
         ("gone",),
@@ -131,7 +131,7 @@ def test_a_dry_run_shows_and_does_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     status, said = run("deploy", "site", "--dry-run")
     assert status == 0
     for words in (
-        "aaaaaaaaaaaa Ann: One\n",
+        "aaaaaaaaaaaa Builder: One\n",
         "60 new",
         "and 10 more",
         "~ changed",

@@ -31,13 +31,16 @@ CREATE TABLE {p}ftp_deploy_task (id integer PRIMARY KEY, name varchar(50), servi
 """
 KEY = "gOCjXwHNndU6RuChSOhoddI9gIjibd"
 GITHUB = {
-    "ref": "refs/heads/live", "before": "1" * 40, "after": "2" * 40, "pusher": {"name": "ann", "email": "ann@e.com"},
-    "commits": [{"id": "2" * 40, "message": "Fix\n", "author": {"name": "Ann", "email": "ann@e.com"}, "added": ["a"]}],
+    "ref": "refs/heads/live", "before": "1" * 40, "after": "2" * 40,
+    "pusher": {"name": "builder", "email": "builder@e.com"},
+    "commits": [
+        {"id": "2" * 40, "message": "Fix\n", "author": {"name": "Builder", "email": "builder@e.com"}, "added": ["a"]}],
 }  # fmt: skip
 BITBUCKET = {
-    "user": "bob", "commits": [
-        {"node": "3" * 12, "raw_node": "3" * 40, "message": "One", "raw_author": "Bob <bob@e.com>", "branch": None},
-        {"node": "4" * 12, "raw_node": "4" * 40, "message": "Two", "author": "bob", "branch": "live"},
+    "user": "designer", "commits": [
+        {"node": "3" * 12, "raw_node": "3" * 40, "message": "One", "raw_author": "Designer <designer@e.com>",
+         "branch": None},
+        {"node": "4" * 12, "raw_node": "4" * 40, "message": "Two", "author": "designer", "branch": "live"},
     ],
 }  # fmt: skip
 
@@ -57,10 +60,10 @@ def fill(execute: Any, prefix: str = "") -> None:
     ftp = ("ftp.e.com", "u", "canary-old")
     insert("service", 1, *ftp, "/www", "gh", "My Site", "my-site", "live", True, KEY, True, "", 1, day, day)
     insert("service", 2, *ftp, "/b", "bb", "Other", "other", "live", False, "k" * 30, False, "x<br>y", None, day, day)
-    insert("log", 1, 1, "not json", "ann", day, False, "lost", False)
-    insert("log", 2, 1, json.dumps(GITHUB), "ann", "2014-08-02T10:00:00+02:00", True, "", False)
-    insert("log", 3, 1, json.dumps(BITBUCKET), "bob", day, False, "550 no such file", False)
-    insert("log", 4, 2, json.dumps(BITBUCKET), "bob", day, False, "skipped one", True)
+    insert("log", 1, 1, "not json", "builder", day, False, "lost", False)
+    insert("log", 2, 1, json.dumps(GITHUB), "builder", "2014-08-02T10:00:00+02:00", True, "", False)
+    insert("log", 3, 1, json.dumps(BITBUCKET), "designer", day, False, "550 no such file", False)
+    insert("log", 4, 2, json.dumps(BITBUCKET), "designer", day, False, "skipped one", True)
     insert("log", 5, 99, "{}", "nobody", day, True, "", False)
     insert("task", 1, "t", 1, False)
 
@@ -119,11 +122,11 @@ def test_logs_become_deploys_that_nobody_is_told_of(old_site: Path) -> None:
     }  # fmt: skip
     push = rows["2.x-2"]
     assert (push.before, push.after, push.commit, push.branch) == ("1" * 40, "2" * 40, "2" * 40, "live")
-    assert push.commits_info == [["Fix", "Ann", "2" * 40]]
-    assert push.user_email == "ann@e.com"
+    assert push.commits_info == [["Fix", "Builder", "2" * 40]]
+    assert push.user_email == "builder@e.com"
     assert push.created_at.isoformat() == "2014-08-02T08:00:00+00:00"
     failed = rows["2.x-3"]
-    assert failed.commits_info == [["One", "Bob", "3" * 40], ["Two", "bob", "4" * 40]]
+    assert failed.commits_info == [["One", "Designer", "3" * 40], ["Two", "designer", "4" * 40]]
     assert (failed.after, failed.error) == ("4" * 40, "550 no such file")
     assert [deploy.delivery_id for deploy in Deploy.objects.in_order()] == ["2.x-1", "2.x-2", "2.x-3", "2.x-4"]
     assert notifications.deliver_due() == 0

@@ -49,16 +49,16 @@ def test_the_first_success_after_a_failure_is_told_as_a_recovery_to_both() -> No
 
 def test_who_pushed_and_everyone_with_a_commit_are_told_once_each() -> None:
     told = make_notification(
-        ("Ann@Example.com", True, True), deploy_user_success=True, commit_user_success=True, deploy_user_fail=True
+        ("Builder@Example.com", True, True), deploy_user_success=True, commit_user_success=True, deploy_user_fail=True
     )
     service = make_service(notification=told)
-    deploy = make_deploy(service, user_email="carl@example.com")
+    deploy = make_deploy(service, user_email="editor@example.com")
     notifications.send(deploy)
     notifications.send(deploy)
-    assert receivers() == ["Ann@Example.com", "bob@example.com", "carl@example.com"]
+    assert receivers() == ["Builder@Example.com", "designer@example.com", "editor@example.com"]
     mail.outbox.clear()
-    notifications.send(make_deploy(service, user_email="carl@example.com", state=Deploy.State.FAILED))
-    assert receivers() == ["Ann@Example.com", "carl@example.com"]
+    notifications.send(make_deploy(service, user_email="editor@example.com", state=Deploy.State.FAILED))
+    assert receivers() == ["Builder@Example.com", "editor@example.com"]
 
 
 def test_a_run_tells_the_people_of_all_pushes_that_it_carried() -> None:
@@ -69,12 +69,12 @@ def test_a_run_tells_the_people_of_all_pushes_that_it_carried() -> None:
     notifications.send(carried)
     assert mail.outbox == []
     notifications.send(run)
-    assert receivers() == ["ann@example.com", "bob@example.com", "first@example.com", "last@example.com"]
+    assert receivers() == ["builder@example.com", "designer@example.com", "first@example.com", "last@example.com"]
     assert "Add a page" in mail.outbox[0].body
 
 
 @pytest.mark.parametrize(
-    "address", ["", "[REDACTED]", "12+ann@users.noreply.github.com", "a@b\nBcc: x@example.com", "root@localhost"]
+    "address", ["", "[REDACTED]", "12+builder@users.noreply.github.com", "a@b\nBcc: x@example.com", "root@localhost"]
 )
 def test_addresses_that_reach_nobody_are_left_out(address: str) -> None:
     service = make_service(notification=make_notification(commit_user_success=True))
@@ -101,7 +101,7 @@ def test_the_templates_get_the_documented_context(tmp_path: Path, settings: Any)
     notifications.send(deploy)
     sent = mail.outbox[0]
     text = sent.body.replace("&#x27;", "'")
-    assert text.startswith("site|deploy.example.com|[['Add a page', 'Ann', '" + "a" * 40 + "'], ['Fix the page'")
+    assert text.startswith("site|deploy.example.com|[['Add a page', 'Builder', '" + "a" * 40 + "'], ['Fix the page'")
     assert f"|['a.txt']|['m.txt']|['r.txt']|{deploy.pk}|https://deploy.example.com/" in text
     assert sent.alternatives[0][0] == "<b>deploy.example.com</b>"
     assert sent.subject == "Own: site (main)"

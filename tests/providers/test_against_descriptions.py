@@ -85,7 +85,7 @@ class DescriptionContract:
         if name in self.left_out | self.without_credentials:
             pytest.skip("the description does not ask for credentials here")
         with pytest.raises(ApiError) as caught:
-            CALLS[name](self.provider(prism, Account("ann")))
+            CALLS[name](self.provider(prism, Account("builder")))
         assert caught.value.status == 401
         assert "token" in caught.value.advice
 
@@ -106,7 +106,7 @@ class TestGitHub(DescriptionContract):
     provider_class = GitHub
     description = "github-cut.json"
     base_path = "/api/v3"
-    account = Account("ann", "token")
+    account = Account("builder", "token")
     without_credentials = ANONYMOUS_GITHUB
 
     def test_an_app_lists_its_installation(self, prism: Prism) -> None:
@@ -120,7 +120,7 @@ class TestGitHubEnterpriseServer(DescriptionContract):
     provider_class = GitHub
     description = "ghes-3.19-cut.json"
     base_path = "/api/v3"
-    account = Account("ann", "token")
+    account = Account("builder", "token")
     without_credentials = ANONYMOUS_GITHUB
 
 
@@ -128,7 +128,7 @@ class TestBitbucketUser(DescriptionContract):
     provider_class = Bitbucket
     description = "bitbucket-cut.json"
     base_path = "/2.0"
-    account = Account("ann@example.com", "token")
+    account = Account("builder@example.com", "token")
     left_out = frozenset({"set_status", "user_email"})
     """The description has no build statuses, and does not say what /user/emails answers."""
 
@@ -141,4 +141,4 @@ class TestGitea(DescriptionContract):
     provider_class = Gitea
     description = "gitea-fork-v1.swagger.json"
     base_path = "/api/v1"
-    account = Account("ann", "token")
+    account = Account("builder", "token")

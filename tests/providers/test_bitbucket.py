@@ -41,7 +41,7 @@ class TestBitbucketWebhook(WebhookContract):
                     "hash": str(after),
                     "message": "Say hello",
                     "date": "2026-11-01T10:00:00+00:00",
-                    "author": {"raw": "Ann Other <ann@example.com>"},
+                    "author": {"raw": "Builder Other <builder@example.com>"},
                     "links": {"html": {"href": "https://bitbucket.org/o/r/commits/b"}},
                 },
                 {"hash": OLD, "message": "Before it", "author": {"raw": "no address"}},
@@ -50,7 +50,7 @@ class TestBitbucketWebhook(WebhookContract):
 
     def push_body(self, ref: str = "refs/heads/main", before: str = OLD, after: str = NEW) -> dict[str, Any]:
         return {
-            "actor": {"display_name": "Ann Other", "nickname": "ann"},
+            "actor": {"display_name": "Builder Other", "nickname": "builder"},
             "repository": {"full_name": "o/r"},
             "push": {"changes": [self.change(ref, before, after)]},
         }
@@ -68,11 +68,11 @@ class TestBitbucketWebhook(WebhookContract):
         (push,) = delivery.pushes
         assert delivery.delivery_id == self.push_headers["x-request-uuid"]
         assert delivery.repository == "o/r"
-        assert push.user_name == "Ann Other"
+        assert push.user_name == "Builder Other"
         assert push.forced
         assert not push.complete
         assert [commit.id for commit in push.commits] == [OLD, NEW]
-        assert (push.commits[1].author_name, push.commits[1].author_email) == ("Ann Other", "ann@example.com")
+        assert (push.commits[1].author_name, push.commits[1].author_email) == ("Builder Other", "builder@example.com")
         assert (push.commits[0].author_name, push.commits[0].author_email) == ("no address", "")
 
     @pytest.mark.parametrize("changes", [None, {}, "x", [None], ["x"], [{}], [{"new": {"type": "branch"}}]])

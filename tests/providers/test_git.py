@@ -13,7 +13,13 @@ class TestGitWebhook(WebhookContract):
     push_headers = {"x-ftp-deploy-delivery": "id-7"}
 
     def push_body(self, ref: str = "refs/heads/main", before: str = OLD, after: str = NEW) -> dict[str, Any]:
-        return {"ref": ref, "before": before, "after": after, "user_name": "ann", "user_email": "ann@example.com"}
+        return {
+            "ref": ref,
+            "before": before,
+            "after": after,
+            "user_name": "builder",
+            "user_email": "builder@example.com",
+        }
 
     def sign(self, body: bytes, secret: str, content_type: str = "application/json") -> dict[str, str]:
         return {"x-ftp-deploy-signature": f"sha256={digest(secret, body)}"}
@@ -46,9 +52,9 @@ class TestGitAccess:
             Git(Account()).git_access(repository)
 
     def test_the_login_is_beside_the_url(self) -> None:
-        account = Account("ann", "canary", "https://git.example.com", private_key="canary", passphrase="canary")
+        account = Account("builder", "canary", "https://git.example.com", private_key="canary", passphrase="canary")
         access = Git(account).git_access("https://git.example.com/r.git")
-        assert (access.username, access.password, access.private_key) == ("ann", "canary", "")
+        assert (access.username, access.password, access.private_key) == ("builder", "canary", "")
         for url in ("ssh://deploy@git.example.com/r.git", "deploy@git.example.com:r.git"):
             access = Git(account).git_access(url)
             assert (access.password, access.private_key, access.passphrase) == ("canary",) * 3
@@ -65,10 +71,10 @@ class TestGitAccess:
     def test_a_login_is_for_its_own_server(self, url: str) -> None:
         for secret in ({"password": "canary"}, {"private_key": "canary"}):
             with pytest.raises(ConfigurationError, match="another server"):
-                Git(Account("ann", url="https://git.example.com", **secret)).git_access(url)
+                Git(Account("builder", url="https://git.example.com", **secret)).git_access(url)
             with pytest.raises(ConfigurationError, match="for which server"):
-                Git(Account("ann", **secret)).git_access(url)
-        assert Git(Account("ann", url="https://git.example.com")).git_access(url).password == ""
+                Git(Account("builder", **secret)).git_access(url)
+        assert Git(Account("builder", url="https://git.example.com")).git_access(url).password == ""
 
     def test_hooks_are_made_by_hand(self) -> None:
         with pytest.raises(ApiError, match="no API"):

@@ -32,13 +32,13 @@ class GiteaWebhook(WebhookContract):
                     "id": after,
                     "message": "Say hello",
                     "url": "https://forge.example.com/o/r/commit/b",
-                    "author": {"name": "Ann", "email": "ann@example.com", "username": "ann"},
+                    "author": {"name": "Builder", "email": "builder@example.com", "username": "builder"},
                     "timestamp": "2026-11-01T10:00:00Z",
                 }
             ],
             "total_commits": 6,
             "repository": {"full_name": "o/r"},
-            "pusher": {"login": "ann", "full_name": "", "email": "ann@example.com"},
+            "pusher": {"login": "builder", "full_name": "", "email": "builder@example.com"},
         }
 
     def sign(self, body: bytes, secret: str, content_type: str = "application/json") -> dict[str, str]:
@@ -51,7 +51,7 @@ class GiteaWebhook(WebhookContract):
         (push,) = delivery.pushes
         assert delivery.delivery_id == "id-7"
         assert delivery.repository == "o/r"
-        assert (push.user_name, push.user_email) == ("ann", "ann@example.com")
+        assert (push.user_name, push.user_email) == ("builder", "builder@example.com")
         assert not push.complete
 
 

@@ -21,7 +21,7 @@ class TestGitHubWebhook(WebhookContract):
             "message": "Say hello",
             "timestamp": "2026-11-01T10:00:00Z",
             "url": f"https://github.com/o/r/commit/{after}",
-            "author": {"name": "Ann", "email": "ann@example.com", "username": "ann"},
+            "author": {"name": "Builder", "email": "builder@example.com", "username": "builder"},
         }
         return {
             "ref": ref,
@@ -34,7 +34,7 @@ class TestGitHubWebhook(WebhookContract):
             "commits": [commit],
             "head_commit": commit,
             "repository": {"full_name": "o/r", "name": "r"},
-            "pusher": {"name": "ann", "email": "ann@example.com"},
+            "pusher": {"name": "builder", "email": "builder@example.com"},
         }
 
     def sign(self, body: bytes, secret: str, content_type: str = "application/json") -> dict[str, str]:
@@ -56,11 +56,11 @@ class TestGitHubWebhook(WebhookContract):
         (push,) = delivery.pushes
         assert delivery.delivery_id == self.push_headers["x-github-delivery"]
         assert delivery.repository == "o/r"
-        assert (push.user_name, push.user_email) == ("ann", "ann@example.com")
+        assert (push.user_name, push.user_email) == ("builder", "builder@example.com")
         assert push.forced
         assert push.complete
         assert push.compare_url == "https://github.com/o/r/compare/a...b"
-        assert push.commits[0].author_email == "ann@example.com"
+        assert push.commits[0].author_email == "builder@example.com"
         assert push.commits[0].message == "Say hello"
 
     def test_a_full_list_of_commits_is_taken_as_cut(self) -> None:

@@ -36,8 +36,8 @@ class GitLabWebhook(WebhookContract):
             "ref": ref,
             "before": before,
             "after": after,
-            "user_name": "Ann Other",
-            "user_email": "ann@example.com",
+            "user_name": "Builder Other",
+            "user_email": "builder@example.com",
             "project": {"path_with_namespace": "g/s/r", "web_url": "https://gitlab.com/g/s/r"},
             "commits": [
                 {
@@ -45,7 +45,7 @@ class GitLabWebhook(WebhookContract):
                     "message": "Say hello",
                     "timestamp": "2026-11-01T10:00:00+00:00",
                     "url": "https://gitlab.com/g/s/r/-/commit/b",
-                    "author": {"name": "Ann", "email": "[REDACTED]"},
+                    "author": {"name": "Builder", "email": "[REDACTED]"},
                 }
             ],
             "total_commits_count": 30,
@@ -98,7 +98,7 @@ class TestGitLabPayload:
         (push,) = delivery.pushes
         assert delivery.delivery_id == GitLabWebhook.push_headers["idempotency-key"]
         assert delivery.repository == "g/s/r"
-        assert (push.user_name, push.user_email) == ("Ann Other", "ann@example.com")
+        assert (push.user_name, push.user_email) == ("Builder Other", "builder@example.com")
         assert push.commits[0].author_email == ""
         assert not push.complete
         assert push.compare_url == f"https://gitlab.com/g/s/r/-/compare/{OLD}...{NEW}"

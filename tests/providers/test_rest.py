@@ -54,7 +54,7 @@ class TestGitLab:
     project = "/api/v4/projects/g%2Fs%2Fr"
 
     def provider(self, forge: ScriptedForge) -> GitLab:
-        return GitLab(Account("ann", "canary-token", f"{forge.url}/", allow_private_addresses=True))
+        return GitLab(Account("builder", "canary-token", f"{forge.url}/", allow_private_addresses=True))
 
     def test_projects_and_branches(self, forge: ScriptedForge) -> None:
         item = {"path_with_namespace": "g/s/r", "name": "r", "default_branch": "main", "visibility": "public"}
@@ -108,7 +108,7 @@ class TestGitLab:
         assert provider.with_last_delivery("g/s/r", hook) == hook, "an older GitLab does not tell"
 
     def test_commits_come_oldest_first(self, forge: ScriptedForge) -> None:
-        commits = [{"id": NEW, "message": "b", "author_email": "ann@example.com"}, {"id": OLD, "message": "a"}]
+        commits = [{"id": NEW, "message": "b", "author_email": "builder@example.com"}, {"id": OLD, "message": "a"}]
         answering(
             forge,
             {
@@ -130,9 +130,9 @@ class TestGitLab:
             self.provider(forge).set_status("g/s/r", NEW, CommitState.SUCCESS, "", "")
 
     def test_user_links_and_git(self, forge: ScriptedForge) -> None:
-        answering(forge, {("GET", "/api/v4/user"): {"email": "ann@example.com"}})
+        answering(forge, {("GET", "/api/v4/user"): {"email": "builder@example.com"}})
         provider = self.provider(forge)
-        assert provider.user_email() == "ann@example.com"
+        assert provider.user_email() == "builder@example.com"
         access = provider.git_access("g/s/r")
         assert (access.url, access.username) == (f"{forge.url}/g/s/r.git", "oauth2")
         assert provider.commit_url("g/s/r", NEW) == f"{forge.url}/g/s/r/-/commit/{NEW}"
@@ -156,10 +156,10 @@ class TestGitHub:
     def test_a_hidden_address_is_looked_up(self, forge: ScriptedForge) -> None:
         emails = [
             {"email": "old@example.com", "primary": False},
-            {"email": "ann@example.com", "primary": True, "verified": True},
+            {"email": "builder@example.com", "primary": True, "verified": True},
         ]
         answering(forge, {("GET", "/api/v3/user"): {"email": None}, ("GET", "/api/v3/user/emails"): emails})
-        assert GitHub(Account("", "t", forge.url, allow_private_addresses=True)).user_email() == "ann@example.com"
+        assert GitHub(Account("", "t", forge.url, allow_private_addresses=True)).user_email() == "builder@example.com"
 
     def test_where_the_token_may_not_read_it_there_is_none(self, forge: ScriptedForge) -> None:
         answering(forge, {("GET", "/api/v3/user"): {"email": None}})
@@ -187,7 +187,7 @@ class TestGitHub:
         assert (second.last_status, second.has_secret, second.sends_pushes) == (None, True, True)
 
     def test_a_long_push_is_listed_whole(self, forge: ScriptedForge) -> None:
-        page = [{"sha": f"{n:040x}", "commit": {"message": str(n), "author": {"name": "Ann"}}} for n in range(1, 4)]
+        page = [{"sha": f"{n:040x}", "commit": {"message": str(n), "author": {"name": "Builder"}}} for n in range(1, 4)]
         next_page = f'<{forge.url}/api/v3/x?page=2>; rel="next"'
         forge.reply({"commits": page[:2], "total_commits": 3}, Link=next_page)
         forge.reply({"commits": page[2:], "total_commits": 3})
@@ -204,14 +204,14 @@ class TestGitHub:
         assert GitHub(Account()).git_access("/o/r.git").url == "https://github.com/o/r.git"
 
     def test_git_logins(self) -> None:
-        assert GitHub(Account("ann", "ghp_x")).git_access("o/r").username == "ann"
-        assert GitHub(Account("ann", "ghs_x")).git_access("o/r").username == "x-access-token"
-        assert GitHub(Account("ann", "")).git_access("o/r").username == ""
+        assert GitHub(Account("builder", "ghp_x")).git_access("o/r").username == "builder"
+        assert GitHub(Account("builder", "ghs_x")).git_access("o/r").username == "x-access-token"
+        assert GitHub(Account("builder", "")).git_access("o/r").username == ""
 
 
 class TestBitbucket:
     def test_logins(self) -> None:
-        user = Bitbucket(Account("ann@example.com", "t")).git_access("o/r")
+        user = Bitbucket(Account("builder@example.com", "t")).git_access("o/r")
         assert user.username == "x-bitbucket-api-token-auth"
         assert Bitbucket(Account("", "t")).git_access("o/r").username == "x-token-auth"
         assert Bitbucket(Account("", "t")).user_email() == ""
@@ -229,15 +229,15 @@ class TestBitbucket:
             answers["GET", f"/2.0/repositories/{item['workspace']['slug']}"] = repositories
         answers["GET", f"/2.0/repositories/{slug}/r/refs/branches"] = captured("branches")
         answers["GET", f"/2.0/repositories/{slug}/r/hooks"] = captured("hooks")
-        answers["GET", "/2.0/user/emails"] = {"values": [{"email": "ann@example.org", "is_primary": True}]}
+        answers["GET", "/2.0/user/emails"] = {"values": [{"email": "builder@example.org", "is_primary": True}]}
         answering(forge, answers)
-        provider = Bitbucket(Account("ann@example.com", "t", forge.url, allow_private_addresses=True))
+        provider = Bitbucket(Account("builder@example.com", "t", forge.url, allow_private_addresses=True))
         full_names = {item["full_name"] for item in repositories["values"]}
         assert set(names(provider)) == full_names
         assert provider.branches(f"{slug}/r") == [item["name"] for item in captured("branches")["values"]]
         (hook,) = provider.hooks(f"{slug}/r")
         assert hook.sends_pushes
-        assert provider.user_email() == "ann@example.org"
+        assert provider.user_email() == "builder@example.org"
 
     def test_an_error_of_the_forge(self, forge: ScriptedForge) -> None:
         forge.reply({"type": "error", "error": {"message": "Repository o/r not found"}}, 404)
@@ -267,12 +267,12 @@ class TestGitea:
     def test_the_next_page_is_asked_for_where_we_know_the_server(self, forge: ScriptedForge) -> None:
         forge.reply([{"full_name": "o/a"}], Link='<http://inside.example/api/v1/user/repos?limit=1&page=2>; rel="next"')
         forge.reply([{"full_name": "o/b"}])
-        assert names(Gitea(Account("ann", "t", forge.url, allow_private_addresses=True))) == ["o/a", "o/b"]
+        assert names(Gitea(Account("builder", "t", forge.url, allow_private_addresses=True))) == ["o/a", "o/b"]
         assert forge.seen[1].path == "/api/v1/user/repos?limit=1&page=2"
 
     def test_a_hook_is_made_active(self, forge: ScriptedForge) -> None:
         forge.reply({"id": 3, "active": True, "events": ["push"], "config": {"url": URL}}, 201)
-        hook = Gitea(Account("ann", "t", forge.url, allow_private_addresses=True)).add_hook("o/r", URL, "secret")
+        hook = Gitea(Account("builder", "t", forge.url, allow_private_addresses=True)).add_hook("o/r", URL, "secret")
         assert hook == Hook("3", URL, active=True, events=("push",), has_secret=None)
         assert forge.seen[0].body["active"] is True
         assert forge.seen[0].headers["authorization"] == "token t"

@@ -216,7 +216,7 @@ def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 
-source = GitSource(sys.argv[1], username="ada", password=sys.argv[2])
+source = GitSource(sys.argv[1], username="webmaster", password=sys.argv[2])
 before, total = peak(), 0
 with fetch(source, "main") as snapshot:
     snapshot.fetch_blobs(entry.blob_id for entry in snapshot.tree)
@@ -463,7 +463,7 @@ def test_a_redirect_without_end_is_an_error():
 
 
 def test_a_login_in_the_url_is_used_and_not_shown(forge):
-    url = forge.clone_url("site").replace("://", f"://ada:{forge.token}@")
+    url = forge.clone_url("site").replace("://", f"://webmaster:{forge.token}@")
     assert branch_head(GitSource(url), "main") == forge["site"].branches()["main"]
     with pytest.raises(RepositoryLoginRefused) as caught:
         branch_head(GitSource(url.replace(forge.token, "not-to-be-seen")), "main")

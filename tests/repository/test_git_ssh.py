@@ -43,8 +43,8 @@ FILES = {"index.html": b"<p>one</p>", "a b/it's.txt": b"two" * 5000, "empty": b"
 
 
 def git(folder: Path, *arguments: str) -> str:
-    identity = {"GIT_AUTHOR_NAME": "Ann", "GIT_AUTHOR_EMAIL": "ann@example.com"}
-    identity |= {"GIT_COMMITTER_NAME": "Ann", "GIT_COMMITTER_EMAIL": "ann@example.com"}
+    identity = {"GIT_AUTHOR_NAME": "Builder", "GIT_AUTHOR_EMAIL": "builder@example.com"}
+    identity |= {"GIT_COMMITTER_NAME": "Builder", "GIT_COMMITTER_EMAIL": "builder@example.com"}
     command = [need("git", "git"), "-C", str(folder), "-c", "init.defaultBranch=main", *arguments]
     environment = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.strip()
@@ -226,7 +226,7 @@ class TestLogin:
         ("git@host:o/r.git", ("git", "host", None, "o/r.git")),
         ("git@host:/srv/r.git", ("git", "host", None, "/srv/r.git")),
         ("ssh://git@host:2222/srv/a%20b.git", ("git", "host", 2222, "/srv/a b.git")),
-        ("ssh://host/~ann/r.git", ("", "host", None, "~ann/r.git")),
+        ("ssh://host/~builder/r.git", ("", "host", None, "~builder/r.git")),
         ("ssh://[::1]:22/r", ("", "::1", 22, "/r")),
     ],
 )

@@ -25,7 +25,7 @@ from tests.standalone.processes import clean_environment, spawn, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
-USER, TOKEN = "ada", "forge-process-token"
+USER, TOKEN = "webmaster", "forge-process-token"
 
 
 @dataclass
@@ -55,7 +55,7 @@ class ForgeProcess:
         if not copy.exists():
             self.git(self.folder, "clone", "-q", f"{address}/{repository}.git", "copy")
         (copy / "index.html").write_text(content)
-        self.git(copy, "-c", "user.name=Ada", "-c", "user.email=ada@example.com", "commit", "-qam", content)
+        self.git(copy, "-c", "user.name=Webmaster", "-c", "user.email=webmaster@example.com", "commit", "-qam", content)
         self.git(copy, "push", "-q", f"{address}/{repository}.git", "HEAD:main")
         return self.git(copy, "rev-parse", "HEAD")
 

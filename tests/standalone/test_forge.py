@@ -136,7 +136,7 @@ def test_a_renamed_repository_is_found_under_its_old_name(forge, tmp_path):
     forge.rename("site", "new-site")
     git("clone", "-q", old, tmp_path / "c")
     assert (tmp_path / "c/index.html").exists()
-    assert call(forge, "GET", "/repos/ada/site")[2]["full_name"] == "ada/new-site"
+    assert call(forge, "GET", "/repos/webmaster/site")[2]["full_name"] == "webmaster/new-site"
 
 
 def test_an_existing_repository_is_imported(forge, tmp_path):
@@ -177,7 +177,7 @@ def test_a_push_calls_the_hook_signed(forge, receiver):
     (commit,) = payload["commits"]
     assert (commit["added"], commit["modified"], commit["removed"]) == (["more"], ["index.html"], ["css/site.css"])
     assert commit["id"] == after == payload["head_commit"]["id"]
-    assert payload["repository"]["full_name"] == "ada/site"
+    assert payload["repository"]["full_name"] == "webmaster/site"
     assert not payload["forced"]
     assert all(delivery.status == 202 for delivery in forge.deliveries)
 
@@ -224,7 +224,7 @@ def test_a_redelivery_keeps_its_guid(forge, receiver):
     forge.add_hook("site", receiver.url, secret="hush")
     forge.commit("site", {"x": b"1"})
     forge.wait_for_deliveries()
-    status, _, _ = call(forge, "POST", f"/repos/ada/site/hooks/1/deliveries/{forge.deliveries[-1].id}/attempts")
+    status, _, _ = call(forge, "POST", f"/repos/webmaster/site/hooks/1/deliveries/{forge.deliveries[-1].id}/attempts")
     forge.wait_for_deliveries()
     assert status == 202
     (_, one, body), (_, other, again) = receiver.requests[1:]
@@ -260,8 +260,8 @@ def test_the_api_wants_the_token(forge):
 
 
 def test_the_user_and_the_address(forge):
-    assert call(forge, "GET", "/user")[2]["login"] == "ada"
-    assert call(forge, "GET", "/user/emails")[2][0]["email"] == "ada@example.com"
+    assert call(forge, "GET", "/user")[2]["login"] == "webmaster"
+    assert call(forge, "GET", "/user/emails")[2][0]["email"] == "webmaster@example.com"
 
 
 def test_lists_are_paged_by_link(forge):
@@ -282,24 +282,26 @@ def test_branches_commits_and_comparisons(forge):
     first = forge["site"].branches()["main"]
     second = forge.commit("site", {"x": b"1"}, "One")
     forge.commit("site", {"y": b"1"}, "On a branch", branch="topic/a")
-    assert [item["name"] for item in call(forge, "GET", "/repos/ada/site/branches")[2]] == ["main", "topic/a"]
-    assert call(forge, "GET", "/repos/ada/site/branches/topic/a")[0] == 200
-    assert call(forge, "GET", "/repos/ada/site/branches/none")[0] == 404
-    compared = call(forge, "GET", f"/repos/ada/site/compare/{first}...{second}")[2]
+    assert [item["name"] for item in call(forge, "GET", "/repos/webmaster/site/branches")[2]] == ["main", "topic/a"]
+    assert call(forge, "GET", "/repos/webmaster/site/branches/topic/a")[0] == 200
+    assert call(forge, "GET", "/repos/webmaster/site/branches/none")[0] == 404
+    compared = call(forge, "GET", f"/repos/webmaster/site/compare/{first}...{second}")[2]
     assert [commit["sha"] for commit in compared["commits"]] == [second]
     assert (compared["status"], compared["ahead_by"]) == ("ahead", 1)
-    newest = call(forge, "GET", f"/repos/ada/site/commits?sha={second}")[2]
+    newest = call(forge, "GET", f"/repos/webmaster/site/commits?sha={second}")[2]
     assert [item["sha"] for item in newest] == [second, first]
-    assert call(forge, "GET", f"/repos/ada/site/commits/{second}")[2]["files"] == [{"filename": "x", "status": "added"}]
+    assert call(forge, "GET", f"/repos/webmaster/site/commits/{second}")[2]["files"] == [
+        {"filename": "x", "status": "added"}
+    ]
 
 
 def test_an_unchanged_answer_is_not_sent_again(forge):
-    _, headers, _ = call(forge, "GET", "/repos/ada/site")
-    assert call(forge, "GET", "/repos/ada/site", **{"If-None-Match": headers["ETag"]})[0] == 304
+    _, headers, _ = call(forge, "GET", "/repos/webmaster/site")
+    assert call(forge, "GET", "/repos/webmaster/site", **{"If-None-Match": headers["ETag"]})[0] == 304
 
 
 def test_the_life_of_a_hook(forge, receiver):
-    hooks = "/repos/ada/site/hooks"
+    hooks = "/repos/webmaster/site/hooks"
     config = {"url": receiver.url, "content_type": "json", "secret": "hush"}
     status, _, made = call(forge, "POST", hooks, {"name": "web", "events": ["push"], "config": config})
     assert status == 201
@@ -320,20 +322,22 @@ def test_the_life_of_a_hook(forge, receiver):
 def test_commit_statuses(forge):
     head = forge["site"].branches()["main"]
     for state in ("pending", "success"):
-        assert call(forge, "POST", f"/repos/ada/site/statuses/{head}", {"state": state})[0] == 201
-    states = [item["state"] for item in call(forge, "GET", f"/repos/ada/site/commits/{head}/statuses")[2]]
+        assert call(forge, "POST", f"/repos/webmaster/site/statuses/{head}", {"state": state})[0] == 201
+    states = [item["state"] for item in call(forge, "GET", f"/repos/webmaster/site/commits/{head}/statuses")[2]]
     assert states == ["success", "pending"]
-    assert call(forge, "POST", f"/repos/ada/site/statuses/{head}", {"state": "great"})[0] == 422
-    assert call(forge, "POST", f"/repos/ada/site/statuses/{'1' * 40}", {"state": "success"})[0] == 422
+    assert call(forge, "POST", f"/repos/webmaster/site/statuses/{head}", {"state": "great"})[0] == 422
+    assert call(forge, "POST", f"/repos/webmaster/site/statuses/{'1' * 40}", {"state": "success"})[0] == 422
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/repos/ada/none", "/repos/ada/site/x", "/repositories/99"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nothing", "/repos/webmaster/none", "/repos/webmaster/site/x", "/repositories/99"]
+)
 def test_unknown_addresses(forge, path):
     assert call(forge, "GET", path)[0] == 404
 
 
 def test_bodies_that_are_not_json(forge):
-    request = urllib.request.Request(f"{forge.url}/api/v3/repos/ada/site/hooks", b"{", method="POST")
+    request = urllib.request.Request(f"{forge.url}/api/v3/repos/webmaster/site/hooks", b"{", method="POST")
     request.add_header("Authorization", f"token {forge.token}")
     with pytest.raises(urllib.error.HTTPError, match="400") as caught:
         urllib.request.urlopen(request, timeout=30)

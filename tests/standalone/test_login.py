@@ -19,9 +19,9 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 call_command("migrate", verbosity=0)
-User.objects.create_user("ada", password="right-word-7", is_staff=True)
+User.objects.create_user("webmaster", password="right-word-7", is_staff=True)
 def log_in(password, address="192.0.2.7"):
-    form = {"username": "ada", "password": password}
+    form = {"username": "webmaster", "password": password}
     return Client(REMOTE_ADDR=address, SERVER_NAME="localhost").post(reverse(settings.LOGIN_URL), form).status_code
 print([log_in("right-word-7")] + [log_in("wrong") for _ in range(3)])
 print([log_in("right-word-7"), log_in("right-word-7", "198.51.100.9")])

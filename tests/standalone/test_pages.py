@@ -12,7 +12,12 @@ from ftp_deploy.models import Deploy, Heartbeat, Service
 from ftp_deploy.standalone.setup import setup_path
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("ftp_deploy.standalone.urls")]
-ACCOUNT = {"username": "ada", "email": "ada@example.com", "password1": "a-long-word-7", "password2": "a-long-word-7"}
+ACCOUNT = {
+    "username": "webmaster",
+    "email": "webmaster@example.com",
+    "password1": "a-long-word-7",
+    "password2": "a-long-word-7",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +88,7 @@ def test_the_setup_link_makes_one_administrator_and_dies(client) -> None:
     assert client.get(link).status_code == 200
     assert client.post(link, ACCOUNT).status_code == 302
     made = get_user_model().objects.get()
-    assert (made.username, made.is_superuser, made.is_staff) == ("ada", True, True)
+    assert (made.username, made.is_superuser, made.is_staff) == ("webmaster", True, True)
     assert client.session["_auth_user_id"] == str(made.pk)
     assert client.get(link).status_code == 404
     assert client.get(setup_path()).status_code == 404

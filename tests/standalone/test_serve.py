@@ -74,7 +74,12 @@ def test_it_becomes_ready_and_its_link_makes_an_account(site) -> None:
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
     token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.read().decode())
     assert token
-    form = {"username": "ada", "email": "a@example.com", "password1": "a-long-word-7", "password2": "a-long-word-7"}
+    form = {
+        "username": "webmaster",
+        "email": "a@example.com",
+        "password1": "a-long-word-7",
+        "password2": "a-long-word-7",
+    }
     done = browser.open(link[0], urlencode({**form, "csrfmiddlewaretoken": token[1]}).encode(), timeout=20)
     assert done.url == site.url + "/"
     assert browser.open(site.url + "/admin/", timeout=20).status == 200

@@ -38,9 +38,9 @@ class Forge:
         self,
         folder: "str | Path",
         *,
-        username: str = "ada",
+        username: str = "webmaster",
         token: str = "forge-token",  # noqa: S107 - a demo's login, shown on its page
-        email: str = "ada@example.com",
+        email: str = "webmaster@example.com",
         host: str = "127.0.0.1",
         port: int = 0,
         partial: bool = True,

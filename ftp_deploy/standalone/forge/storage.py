@@ -53,8 +53,8 @@ class Hook:
 class Author:
     """Who made a commit."""
 
-    name: str = "Ada Example"
-    email: str = "ada@example.com"
+    name: str = "The webmaster"
+    email: str = "webmaster@example.com"
 
     @property
     def line(self) -> bytes:
