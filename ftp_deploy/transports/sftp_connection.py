@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncssh
 
-from ftp_deploy.exceptions import ConnectionFailed, IdentityRefused, LoginRefused
+from ftp_deploy.exceptions import ConnectionFailed, IdentityRefused, LoginRefused, TransportError
 from ftp_deploy.transports.addresses import Address, open_socket
 from ftp_deploy.transports.base import Target
 from ftp_deploy.transports.sftp_channel import SFTPChannel
@@ -134,12 +134,16 @@ async def open_session(target: Target, addresses: Sequence[Address], key: asyncs
         async with asyncio.timeout(target.reply_timeout):
             return await _start_sftp(connection)
     except FAILURES as error:
-        lost = connection.is_closed()  # asyncssh calls that a refused session
+        failure = session_failure(connection, error, f"Starting SFTP on {target.host}")
         connection.abort()
-        starting = f"Starting SFTP on {target.host}"
-        if lost and isinstance(error, asyncssh.ChannelOpenError):
-            raise ConnectionFailed(f"{starting}: the connection was lost.") from error
-        raise translate(error, starting) from error
+        raise failure from error
+
+
+def session_failure(connection: asyncssh.SSHClientConnection, error: BaseException, doing: str) -> TransportError:
+    """Return our error for a session that could not be opened: asyncssh calls it refused where the line was lost."""
+    if connection.is_closed() and isinstance(error, asyncssh.ChannelOpenError):
+        return ConnectionFailed(f"{doing}: the connection was lost.")
+    return translate(error, doing)
 
 
 async def open_connection(

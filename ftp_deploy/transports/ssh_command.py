@@ -15,7 +15,7 @@ from ftp_deploy.exceptions import ConnectionFailed
 from ftp_deploy.transports.addresses import resolve
 from ftp_deploy.transports.base import Target
 from ftp_deploy.transports.loop import BackgroundLoop
-from ftp_deploy.transports.sftp_connection import open_connection, read_key
+from ftp_deploy.transports.sftp_connection import open_connection, read_key, session_failure
 from ftp_deploy.transports.sftp_errors import FAILURES, translate
 
 BLOCK = 256 * 1024
@@ -49,7 +49,7 @@ class SSHConnection:
         try:
             process = loop.run(self._start(connection, command, environment or {}))
         except FAILURES as error:
-            raise translate(error, f"Starting a command on {self.target.host}") from error
+            raise session_failure(connection, error, f"Starting a command on {self.target.host}") from error
         return Command(self.target, loop, process)
 
     def _connected(self) -> tuple[BackgroundLoop, asyncssh.SSHClientConnection]:

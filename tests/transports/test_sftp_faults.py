@@ -27,6 +27,7 @@ from ftp_deploy.exceptions import (
 from ftp_deploy.transports import sftp_connection, sftp_pool
 from ftp_deploy.transports.base import Rename
 from ftp_deploy.transports.sftp import SFTP
+from ftp_deploy.transports.ssh_command import SSHConnection
 from tests.servers.base import DEADLINE
 from tests.servers.sshd import Cutter, OpenSSH, ThreadedSFTP, threaded_sftp
 from tests.transports.contract import contents, directories, done, finish, make_upload, unguarded
@@ -146,6 +147,15 @@ class TestLines:
                 with contextlib.suppress(ConnectionFailed):
                     transport.connect()
                 transport.close()
+
+    def test_nor_is_one_that_is_cut_before_a_command_runs(self, server: OpenSSH) -> None:
+        for limit in range(100, 3400, 150):
+            with (
+                cutting(server.port, limit) as cutter,
+                SSHConnection(server.target(port=cutter.port)) as connection,
+                contextlib.suppress(ConnectionFailed),
+            ):
+                connection.run("true").close()
 
     def test_a_host_key_that_changes_midway_stops_everything(self) -> None:
         with OpenSSH() as server, SFTP(server.target()) as transport:
