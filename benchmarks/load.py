@@ -208,11 +208,11 @@ def phases(site: Site) -> dict[str, float]:
 # Many services, some workers
 
 
-def scale(services: int, pushes: int, workers: list[int], rtt: float, concurrency: int) -> None:
+def scale(services: int, pushes: int, workers: list[int], rtt: float, concurrency: int, combine: bool) -> None:
     """Deploy the same backlog through more and more worker processes."""
     single = 0.0
     for count in workers:
-        seconds, first, cpu = backlog(services, pushes, count, rtt, concurrency)
+        seconds, first, cpu = backlog(services, pushes, count, rtt, concurrency, combine)
         single = single or seconds
         print(
             f"{services} services x {pushes} pushes, {count} workers: {seconds:.1f} s from the first claim on, "
@@ -222,7 +222,9 @@ def scale(services: int, pushes: int, workers: list[int], rtt: float, concurrenc
         )
 
 
-def backlog(services: int, pushes: int, workers: int, rtt: float, concurrency: int) -> tuple[float, float, float]:
+def backlog(
+    services: int, pushes: int, workers: int, rtt: float, concurrency: int, combine: bool
+) -> tuple[float, float, float]:
     """Return the seconds from the first claim to the last outcome, those from start to claim, the workers' CPU time."""
     from tests.faults.oracle import violations
 
@@ -230,7 +232,7 @@ def backlog(services: int, pushes: int, workers: int, rtt: float, concurrency: i
         made.ftp.delay = rtt / 2
         web = made.project.web(threads=8)
         for _ in range(services):
-            site = made.add_site(combine_pushes=False, max_connections=1)
+            site = made.add_site(combine_pushes=combine, max_connections=1)
             for turn in range(pushes):
                 assert site.commit({"index.html": b"%d" % turn}).deliver(web.url) == 202
         began = time.time()
@@ -319,6 +321,7 @@ def main() -> None:
     parser.add_argument("--workers", default="1,2,4")
     parser.add_argument("--scale-rtt", type=float, default=0.1)
     parser.add_argument("--concurrency", type=int, default=4, help="threads of each worker")
+    parser.add_argument("--one-by-one", action="store_true", help="a run for each push, not one for those that wait")
     given = parser.parse_args()
     counts = [int(part) for part in given.workers.split(",")]
     parts: dict[str, Callable[[], None]] = {
@@ -326,7 +329,9 @@ def main() -> None:
         "webhook": lambda: webhook(given.requests, given.lines, given.database),
         "latency": lambda: latency(given.rtt, 10),
         "memory": lambda: memory(50),
-        "scale": lambda: scale(given.services, given.pushes, counts, given.scale_rtt, given.concurrency),
+        "scale": lambda: scale(
+            given.services, given.pushes, counts, given.scale_rtt, given.concurrency, not given.one_by_one
+        ),
     }
     for name in given.parts or parts:
         parts[name]()
