@@ -1,10 +1,15 @@
 """Fixtures that all tests may use."""
 
 import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from ftp_deploy.models import Service
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytest_plugins = ["tests.servers.fixtures", "tests.servers.forge"]
 
@@ -25,6 +30,15 @@ def _announced_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from ftp_deploy.deploys import wakeup
 
     monkeypatch.setattr(wakeup.announcer, "announce", lambda pk, queue="": wakeup.send(wakeup.RUN, pk, queue=queue))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator["Browser"]:
+    """Chromium, one for all tests of a process: Playwright's event loop cannot run twice in a thread."""
+    from tests.server.browser import chromium
+
+    with chromium() as started:
+        yield started
 
 
 @pytest.fixture

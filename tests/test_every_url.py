@@ -35,6 +35,7 @@ EVERYBODY = frozenset(ROLES)
 WHO_MAY: Mapping[str, tuple[str, frozenset[str]]] = {
     "ftpdeploy_dashboard": ("GET", LOOK),
     "ftpdeploy_dashboard_live": ("GET", LOOK),
+    "ftpdeploy_log_live": ("GET", LOOK),
     "ftpdeploy_password_change": ("GET", EVERYBODY),
     "ftpdeploy_service_add": ("GET", EDIT),
     "ftpdeploy_service_manage": ("GET", LOOK),

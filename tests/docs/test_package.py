@@ -6,14 +6,15 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page
 
 import fabfile
 from ftp_deploy.standalone.forge import Forge
 from tests.docs.commands import Shell, blocks
-from tests.server.browser import chromium
 from tests.servers.base import FTPServer
 from tests.servers.forge import SITE
 from tests.servers.ports import free_ports
@@ -159,7 +160,7 @@ PASSWORD = "a-long-word-7"
 
 
 def test_the_commands_in_a_project_work_as_they_stand_and_the_admin_alone_does_the_job(
-    shell: Shell, forge: Forge, pyftpd_server: FTPServer
+    shell: Shell, forge: Forge, pyftpd_server: FTPServer, browser: Browser
 ) -> None:
     (port,) = free_ports(1)
     for block in blocks("docs/tutorial/project.rst"):
@@ -172,7 +173,8 @@ def test_the_commands_in_a_project_work_as_they_stand_and_the_admin_alone_does_t
     shell.stop()
     without_the_dashboard(shell, forge, port)
     assert shell.answers(f"http://127.0.0.1:{port}/admin/login/"), shell.logs()
-    the_main_job(f"http://127.0.0.1:{port}/admin", forge, pyftpd_server)
+    with closing(browser.new_context()) as context:
+        the_main_job(context.new_page(), f"http://127.0.0.1:{port}/admin", forge, pyftpd_server)
     forge.commit("site", {"late.html": b"late"})
     assert until(lambda: "late.html" in pyftpd_server.files()), shell.logs()
 
@@ -189,35 +191,33 @@ def without_the_dashboard(shell: Shell, forge: Forge, port: int) -> None:
     shell.type("../env/bin/celery -A ftp_deploy worker -B")
 
 
-def the_main_job(admin: str, forge: Forge, server: FTPServer) -> None:
+def the_main_job(page: Page, admin: str, forge: Forge, server: FTPServer) -> None:
     """In the admin: log in, add a service, deploy it, add its hook."""
     target = server.target()
-    with chromium() as browser:
-        page = browser.new_page()
-        page.goto(f"{admin}/ftp_deploy/service/add/")
-        page.fill("#id_username", "chief")
-        page.fill("#id_password", PASSWORD)
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#id_repository_slug")
-        page.select_option("#id_protocol", "ftp")
-        page.select_option("#id_provider", "github")
-        values = {
-            "host": target.host, "port": str(target.port), "username": target.username, "password": target.password,
-            "path": target.path, "repository_name": "site", "repository_slug": f"{forge.username}/site",
-            "branch": "main",
-        }  # fmt: skip
-        for name, value in values.items():
-            page.fill(f"#id_{name}", value)
-        page.click("input[name=_save]")
-        for action in ("deploy_now", "add_hook"):
-            page.check("input[name=_selected_action]")
-            page.select_option("select[name=action]", action)
-            page.click("button[name=index]")
-            assert page.locator(".messagelist .success").count() == 1, page.content()
+    page.goto(f"{admin}/ftp_deploy/service/add/")
+    page.fill("#id_username", "chief")
+    page.fill("#id_password", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#id_repository_slug")
+    page.select_option("#id_protocol", "ftp")
+    page.select_option("#id_provider", "github")
+    values = {
+        "host": target.host, "port": str(target.port), "username": target.username, "password": target.password,
+        "path": target.path, "repository_name": "site", "repository_slug": f"{forge.username}/site",
+        "branch": "main",
+    }  # fmt: skip
+    for name, value in values.items():
+        page.fill(f"#id_{name}", value)
+    page.click("input[name=_save]")
+    for action in ("deploy_now", "add_hook"):
+        page.check("input[name=_selected_action]")
+        page.select_option("select[name=action]", action)
+        page.click("button[name=index]")
+        assert page.locator(".messagelist .success").count() == 1, page.content()
 
-        def succeeded() -> bool:
-            page.goto(f"{admin}/ftp_deploy/deploy/")
-            return page.locator("#result_list tbody tr").count() == 1 and "succeeded" in page.content().lower()
+    def succeeded() -> bool:
+        page.goto(f"{admin}/ftp_deploy/deploy/")
+        return page.locator("#result_list tbody tr").count() == 1 and "succeeded" in page.content().lower()
 
-        assert until(succeeded), page.content()[-3000:]
+    assert until(succeeded), page.content()[-3000:]
     assert {path: server.read(path) for path in server.files()} == SITE

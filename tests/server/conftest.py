@@ -4,13 +4,6 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from tests.server import sample
-from tests.server.browser import chromium
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")

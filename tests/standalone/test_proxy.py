@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from playwright.sync_api import Browser
 
 from ftp_deploy.standalone.processes import ftp_deploy_command
-from tests.server.browser import chromium
 from tests.servers.certificates import Certificates
 from tests.servers.nginx import Nginx
 from tests.servers.ports import free_ports
@@ -91,27 +91,26 @@ def test_what_is_not_from_the_proxy_or_not_over_tls(site: Proxied) -> None:
     assert strange.status_code == 400
 
 
-def test_every_page_works_in_a_browser(site: Proxied) -> None:
+def test_every_page_works_in_a_browser(site: Proxied, browser: Browser) -> None:
     make_account(site)
     wrong: list[str] = []
-    with chromium() as browser:
-        context = browser.new_context(ignore_https_errors=True)
-        page = context.new_page()
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status > 399 else 0)
-        page.goto(f"{site.url}/")
-        page.fill("input[name=username]", "admin")
-        page.fill("input[name=password]", PASSWORD)
-        page.keyboard.press("Enter")
-        page.wait_for_url(f"{site.url}/")
-        links = page.eval_on_selector_all("nav a[href]", "found => found.map(each => each.href)")
-        inside = [link for link in dict.fromkeys(links) if "logout" not in link and not link.endswith("#")]
-        assert len(inside) >= 3
-        for link in [*inside, f"{site.url}/service/add"]:
-            assert link.startswith(f"{site.url}/")
-            answer = page.goto(link)
-            assert answer is not None
-            assert answer.status == 200, link
-            assert page.url.startswith(f"{site.url}/")
-        context.close()
+    context = browser.new_context(ignore_https_errors=True)
+    page = context.new_page()
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status > 399 else 0)
+    page.goto(f"{site.url}/")
+    page.fill("input[name=username]", "admin")
+    page.fill("input[name=password]", PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{site.url}/")
+    links = page.eval_on_selector_all("nav a[href]", "found => found.map(each => each.href)")
+    inside = [link for link in dict.fromkeys(links) if "logout" not in link and not link.endswith("#")]
+    assert len(inside) >= 3
+    for link in [*inside, f"{site.url}/service/add"]:
+        assert link.startswith(f"{site.url}/")
+        answer = page.goto(link)
+        assert answer is not None
+        assert answer.status == 200, link
+        assert page.url.startswith(f"{site.url}/")
+    context.close()
     assert wrong == []
