@@ -212,7 +212,8 @@ def the_main_job(page: Page, admin: str, forge: Forge, server: FTPServer) -> Non
     for action in ("deploy_now", "add_hook"):
         page.check("input[name=_selected_action]")
         page.select_option("select[name=action]", action)
-        page.click("button[name=index]")
+        with page.expect_navigation():
+            page.click("button[name=index]")
         assert page.locator(".messagelist .success").count() == 1, page.content()
 
     def succeeded() -> bool:
