@@ -214,12 +214,15 @@ class SFTPChannel(asyncssh.SSHClientSession[bytes]):
             raise ProtocolBroken("The server answered a request that was never sent.")
         if future.cancelled():
             return
-        if kind == Kind.STATUS:
-            self._answer_status(future, expected, reader.status())
-        elif kind == expected:
-            future.set_result(parse(reader) if parse else None)
-        else:
-            future.set_exception(ProtocolBroken("The server answered with the wrong kind of packet."))
+        try:
+            if kind == Kind.STATUS:
+                self._answer_status(future, expected, reader.status())
+            elif kind == expected:
+                future.set_result(parse(reader) if parse else None)
+            else:
+                future.set_exception(ProtocolBroken("The server answered with the wrong kind of packet."))
+        except ProtocolBroken as error:  # the request is off the list: nothing else would ever answer it
+            future.set_exception(error)
 
     def _answer_status(self, future: "asyncio.Future[Any]", expected: int, status: protocol.StatusError) -> None:
         if status.code != Status.OK:

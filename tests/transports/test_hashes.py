@@ -1,5 +1,6 @@
 """Servers that can hash files are asked for it: after each upload, and to compare what they hold."""
 
+import asyncio
 import hashlib
 import random
 import struct
@@ -13,8 +14,9 @@ from ftp_deploy.transports import open_transport, sftp_upload
 from ftp_deploy.transports.base import Transport
 from ftp_deploy.transports.hashes import KINDS, Hasher, digest_of
 from ftp_deploy.transports.sftp import SFTP
-from ftp_deploy.transports.sftp_hashes import read_digest
-from ftp_deploy.transports.sftp_protocol import ProtocolBroken, Reader, Status, StatusError
+from ftp_deploy.transports.sftp_channel import SFTPChannel
+from ftp_deploy.transports.sftp_hashes import digest_on_server, read_digest
+from ftp_deploy.transports.sftp_protocol import Kind, ProtocolBroken, Reader, Status, StatusError
 from tests.servers.base import FTPServer
 from tests.servers.fixtures import StartServer
 from tests.servers.proftpd_sftp import ProftpdSFTP
@@ -188,6 +190,26 @@ class TestSFTP:
         assert done(steps) == ["big.bin"]
         assert any("another content" in step.message for step in steps)
         assert proftpd_sftp.read("big.bin") == content
+
+    async def answer_of(self, *fields: bytes) -> "asyncio.Future[str]":
+        """Return what a request comes to that a server answers with an extended reply of these fields."""
+        channel = SFTPChannel()
+        asked = asyncio.ensure_future(digest_on_server(channel, b"/www"))
+        await asyncio.sleep(0)
+        body = bytes([Kind.EXTENDED_REPLY]) + struct.pack(">I", 1) + b"".join(fields)
+        channel.data_received(struct.pack(">I", len(body)) + body, None)
+        await asyncio.wait([asked], timeout=30)
+        assert not channel.waiting
+        assert not channel.ask(Kind.CLOSE).done(), "the session goes on"
+        return asked
+
+    @pytest.mark.parametrize(
+        "fields", [(struct.pack(">I", 3) + b"md5", bytes(16)), (b"\0\0",), ()], ids=["another hash", "cut", "nothing"]
+    )
+    def test_a_reply_that_makes_no_sense_ends_the_wait(self, fields: tuple[bytes, ...]) -> None:
+        asked = asyncio.run(self.answer_of(*fields))
+        assert asked.done()
+        assert isinstance(asked.exception(), ProtocolBroken)
 
     def test_a_server_that_refuses_later_is_asked_no_more(
         self, proftpd_sftp: ProftpdSFTP, monkeypatch: pytest.MonkeyPatch
