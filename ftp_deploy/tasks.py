@@ -5,7 +5,7 @@ added to whichever app is in use, unless ``FTP_DEPLOY_PERIODIC_TASKS`` is off.
 """
 
 import logging
-import multiprocessing
+import mmap
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,31 @@ __all__ = ["notify", "reconcile", "run", "send", "sweep", "validate", "wake", "w
 
 logger = logging.getLogger(__name__)
 
-stopping = multiprocessing.get_context("fork").Event()
+
+class SharedFlag:
+    """A flag that processes share which are forked later: one byte of memory.
+
+    An event of ``multiprocessing`` has a lock. A process that is killed while it looks would keep it for ever, and a
+    signal handler that interrupts a look would wait for itself.
+    """
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, 1)
+
+    def set(self) -> None:
+        """Set it, for all of them."""
+        self._page[0] = 1
+
+    def clear(self) -> None:
+        """Take it back."""
+        self._page[0] = 0
+
+    def is_set(self) -> bool:
+        """Say whether one of them has set it."""
+        return self._page[0] != 0
+
+
+stopping = SharedFlag()
 """Set in every process of a worker that was asked to stop: made before the pool forks, so all share it."""
 SOFT_SHUTDOWN = 20.0
 """Seconds in which a worker is to stop where ``worker_soft_shutdown_timeout`` says nothing."""
