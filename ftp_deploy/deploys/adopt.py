@@ -5,13 +5,14 @@ from django.db import transaction
 from ftp_deploy.deploys.contents import Contents
 from ftp_deploy.deploys.journal import accept, hold
 from ftp_deploy.deploys.manifest import Entry, Manifest
-from ftp_deploy.deploys.planning import plan_service
+from ftp_deploy.deploys.planning import Planned, plan_service
 from ftp_deploy.deploys.recorder import Recorder
 from ftp_deploy.deploys.server import Server
-from ftp_deploy.deploys.verify import compare, compare_hashes
+from ftp_deploy.deploys.verify import DriftReport, compare, compare_hashes
 from ftp_deploy.models import Service, ServiceManifest
 from ftp_deploy.models.service import FirstDeploy
 from ftp_deploy.repository.snapshot import Snapshot
+from ftp_deploy.transports.base import Guard
 
 SHOWN = 20
 """File names per kind in the log."""
@@ -33,8 +34,9 @@ def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, ser
     transport, guard = server.transport, recorder.lease.guard
     report = compare(expected, transport, tick=guard)
     if transport.hash_kind:
-        digests = {change.path: contents.digest(change.blob_id, transport.hash_kind) for change in planned.plan.changes}
-        report = compare_hashes(report, digests, transport, guard)
+        report = compare_hashes(
+            report, _digests(planned, report, contents, transport.hash_kind, guard), transport, guard
+        )
     absent = {*report.missing, *report.different}
     same = {
         change.path: Entry(change.blob_id, change.mode, contents.sizes[change.blob_id])
@@ -51,3 +53,14 @@ def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, ser
             shown = ", ".join(paths[:SHOWN]) + (" ..." if paths[SHOWN:] else "")
             recorder.log(f"{len(paths)} {word} on the server: {shown}")
     recorder.flush()
+
+
+def _digests(planned: Planned, report: DriftReport, contents: Contents, kind: str, guard: Guard) -> dict[str, str]:
+    """Return our hash of each file that is there with the right size: of the others it would decide nothing."""
+    absent = {*report.missing, *report.different}
+    digests = {}
+    for change in planned.plan.changes:
+        if change.path not in absent:
+            guard()
+            digests[change.path] = contents.digest(change.blob_id, kind)
+    return digests

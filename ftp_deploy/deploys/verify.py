@@ -93,7 +93,8 @@ def compare_hashes(
     report: DriftReport, digests: Mapping[str, str], transport: Transport, tick: Tick = lambda: None
 ) -> DriftReport:
     """Let the server hash those files that are there with the right size; ``digests`` are ours."""
-    doubtful = [path for path in digests if digests[path] and path not in {*report.missing, *report.different}]
+    known = {*report.missing, *report.different}
+    doubtful = [path for path in digests if digests[path] and path not in known]
     answers: dict[str, bool | None] = {}
     for start in range(0, len(doubtful), BATCH):
         tick()

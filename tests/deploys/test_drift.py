@@ -2,12 +2,15 @@
 # ruff: noqa: F811 - the fixtures of the runner's tests
 
 import hashlib
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ftp_deploy.deploys import drift, queue, verify
 from ftp_deploy.deploys.blobs import POINTER, blob_id, is_blob
+from ftp_deploy.deploys.contents import Contents
 from ftp_deploy.deploys.drift import kept_path
 from ftp_deploy.deploys.manifest import Entry
 from ftp_deploy.deploys.recorder import Recorder
@@ -261,3 +264,33 @@ def test_pages_and_logs_name_the_file_and_not_its_temporary_name(service, forge,
 def refuse_uploads(note: Any) -> Any:
     """Let each upload go to a directory that is not there."""
     return lambda self, operation, path: "/none/x" if operation == "upload" else note(self, operation, path)
+
+
+def test_adopting_hashes_only_what_is_there(service, forge, server, monkeypatch) -> None:
+    """An empty server of a large tree: nothing is read for a comparison that is decided already."""
+    Service.objects.update(first_deploy=Service.FirstDeploy.ADOPT)
+    server.hash_kind = "sha256"
+    server.directories |= {"/www", "/www/css", "/www/old"}
+    edit(server, "index.html", SITE["index.html"])
+    hashed: list[str] = []
+    digest = Contents.digest
+    monkeypatch.setattr(Contents, "digest", lambda self, *asked: hashed.append(asked[0]) or digest(self, *asked))
+    deploy = forge.push(SITE)
+    run(service)
+    assert reload(deploy).state == State.SUCCEEDED, reload(deploy).error
+    assert hashed == [blob_id(SITE["index.html"], "sha1")]
+
+
+def test_a_long_list_of_missing_files_is_not_gone_through_for_each_file() -> None:
+    class Missing(tuple[str, ...]):
+        looks = 0
+
+        def __iter__(self) -> Iterator[str]:
+            Missing.looks += 1
+            return super().__iter__()
+
+    report = verify.DriftReport(missing=Missing(("a", "b")))
+    server: Any = SimpleNamespace(matches=dict.fromkeys)
+    compared = verify.compare_hashes(report, dict.fromkeys("abcdef", "00"), server)
+    assert compared.hashed == 0
+    assert Missing.looks == 1
