@@ -74,9 +74,10 @@ def failed(lease: Lease, deploy: Deploy, error: FTPDeployError) -> None:
             error_kind=type(error).__name__,
             advice=error.advice,
         )
-    if isinstance(error, LoginRefused):
-        # A check would log in with the same password again, and servers lock accounts after a few tries.
-        Service.objects.filter(pk=deploy.service_id).update(status=Service.Status.FAILING, status_message=error.message)
+        if isinstance(error, LoginRefused):
+            # A check would log in with the same password again, and servers lock accounts after a few tries.
+            refused = Service.objects.filter(pk=deploy.service_id)
+            refused.update(status=Service.Status.FAILING, status_message=error.message)
     _tell(deploy, check=not isinstance(error, LoginRefused))
 
 

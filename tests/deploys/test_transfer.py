@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ftp_deploy.deploys import lease, queue, runner
@@ -341,6 +343,29 @@ class TestRefusals:
         service.refresh_from_db()
         assert service.status == Service.Status.FAILING
         assert "refused the login" in service.status_message
+
+    def test_people_hear_of_a_refused_login_though_the_database_was_away(
+        self, service, forge, server, published, monkeypatch
+    ) -> None:
+        """The outcome and the service's status are stored together, or both again."""
+        server.password = "another"
+        deploy = forge.push(SITE)
+        published.clear()
+        update, faults = QuerySet.update, [OperationalError("the server closed the connection")]
+
+        def fail_once(self: Any, **values: Any) -> int:
+            if values.get("status") == Service.Status.FAILING and faults:
+                raise faults.pop()
+            return update(self, **values)
+
+        monkeypatch.setattr(QuerySet, "update", fail_once)
+        monkeypatch.setattr(lease, "PAUSE", 0.01)
+        run(service)
+        assert not faults
+        assert reload(deploy).error_kind == LoginRefused.__name__
+        assert ("ftp_deploy.notify", (deploy.pk,)) in published
+        service.refresh_from_db()
+        assert service.status == Service.Status.FAILING
 
     def test_a_full_disk_says_what_to_do_and_is_not_tried_again(self, service, forge, server) -> None:
         forge.push(SITE)
