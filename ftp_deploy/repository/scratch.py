@@ -17,14 +17,15 @@ class ScratchFolder:
     """A new folder below ``parent``, the system's temporary folder where that is empty.
 
     It is locked as long as it is in use (flock(2)): the system lets go of the lock whatever a process dies of, so a
-    folder that can be locked is nobody's.
+    folder that can be locked is nobody's. Where folders cannot be locked (NFS) none is ever taken for abandoned.
     """
 
     def __init__(self, parent: str = "") -> None:
         remove_abandoned(parent)
         self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent or None)
         self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
 
     def remove(self) -> None:
         """Remove it with all that is in it; harmless when called twice."""

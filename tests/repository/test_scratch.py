@@ -1,9 +1,11 @@
 """Folders of fetches: removed when done, and after workers that died."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,3 +61,17 @@ def test_folders_in_use_young_ones_and_others_stay(tmp_path: Path, abandoned: Pa
     assert remove_abandoned(str(tmp_path)) == 0
     assert {Path(used.path), abandoned, other} < set(tmp_path.iterdir())
     used.remove()
+
+
+def test_where_folders_cannot_be_locked_a_fetch_works_and_none_is_removed(tmp_path: Path, monkeypatch: Any) -> None:
+    """NFS locks no folder that is open for reading."""
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    monkeypatch.setattr(scratch.fcntl, "flock", refuse)
+    used = ScratchFolder(str(tmp_path))
+    grow_old(Path(used.path))
+    assert remove_abandoned(str(tmp_path)) == 0
+    used.remove()
+    assert list(tmp_path.iterdir()) == []
