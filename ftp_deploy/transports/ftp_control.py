@@ -9,7 +9,7 @@ import contextlib
 import ftplib
 import functools
 import re
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -108,8 +108,9 @@ class Control:
 
     def is_stale(self) -> bool:
         """Whether the server spoke or hung up while nothing was asked: such a connection is not used again."""
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable)
+        with selectors.PollSelector() as selector:  # select(2) takes no descriptor above 1023
+            selector.register(self.connection, selectors.EVENT_READ)
+            return bool(selector.select(0))
 
     def discard(self) -> None:
         """Cut the connection and free its sockets; only for the thread that uses it."""

@@ -3,7 +3,9 @@
 Over 400 lines: one list of faults, each a few lines on the same servers.
 """
 
+import fcntl
 import os
+import resource
 import socket
 import subprocess
 import threading
@@ -25,6 +27,7 @@ from ftp_deploy.exceptions import (
 )
 from ftp_deploy.transports import crew, open_transport
 from ftp_deploy.transports.base import Rename, Target, Traits
+from ftp_deploy.transports.ftp_control import Control
 from tests.servers.base import FTPServer, kill
 from tests.servers.fixtures import SERVERS, StartServer
 from tests.servers.pyftpd import RecordingHandler
@@ -521,3 +524,22 @@ def test_ipv6(start_server: StartServer, name: str) -> None:
         assert len(done(transport.upload([make_upload(path, content) for path, content in tree.items()]))) == len(tree)
         assert {one.path for one in transport.walk() if not one.is_directory} == set(tree)
     assert {path: server.read(path) for path in tree} == tree
+
+
+def test_a_waiting_connection_is_looked_at_whatever_its_number() -> None:
+    """A worker with fifty deploys holds more than 1,024 sockets; select(2) takes none of the later ones."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    high = 1100
+    if hard != resource.RLIM_INFINITY and hard <= high:
+        pytest.skip("this user may not open so many files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, high + 100), hard))
+    ours, theirs = socket.socketpair()
+    try:
+        control = Control.__new__(Control)
+        with ours, theirs, socket.socket(fileno=fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, high)) as control.connection:
+            assert control.connection.fileno() >= high
+            assert not control.is_stale()
+            theirs.sendall(b"421 Good night.\r\n")
+            assert control.is_stale()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
