@@ -140,12 +140,16 @@ class Control:
             connection = wrap_control(raw, context, self.target)
         except OSError as error:
             if not isinstance(error, TimeoutError):
-                self.server.doubt_tls(context)
+                self.doubt_tls(context)
             raise ConnectionFailed(f"TLS could not be started with {self.target.host}: {error}.") from error
         self.context = context
         self.watch(connection)
         connection.settimeout(self.target.reply_timeout)
         return connection
+
+    def doubt_tls(self, context: ssl.SSLContext | None) -> bool:
+        """Tell of TLS that broke here; where we cut the connection ourselves that says nothing about the server."""
+        return not self._aborted and self.server.doubt_tls(context)
 
     # Log-in
 

@@ -38,6 +38,7 @@ class DataConnection:
         self.path = path
         self.started = False
         self.final: Reply | None = None
+        self._doubted: bool | None = None
         control.send(command)
         self.connection = self._open(port)
 
@@ -57,7 +58,7 @@ class DataConnection:
         except OSError as error:
             raw.close()
             if not isinstance(error, TimeoutError):
-                control.server.doubt_tls(control.context)
+                self._doubt_tls()
             raise self.failure(error) from error
         except BaseException:
             raw.close()
@@ -181,11 +182,17 @@ class DataConnection:
 
     def _refusal(self, reply: Reply) -> TransportError:
         """Return the error for a transfer that failed by the server's word; it may pass where TLS may be the cause."""
-        if reply.code in TLS_REFUSALS and self.control.context and self.control.server.doubt_tls(self.control.context):
+        if reply.code in TLS_REFUSALS and self.control.context and self._doubt_tls():
             return TransferFailed(
                 f"The server refused to {self.doing}: {reply}.", path=self.path, reply=str(reply), code=reply.code
             )
         return refusal(reply, self.doing, self.path)
+
+    def _doubt_tls(self) -> bool:
+        """Do what ``Server.doubt_tls`` does, once: a broken handshake and the server's word on it are one event."""
+        if self._doubted is None:
+            self._doubted = self.control.doubt_tls(self.control.context)
+        return self._doubted
 
     def failure(self, error: OSError) -> TransportError:
         """Return what went wrong: the server's own words if it says some, else the socket's error."""

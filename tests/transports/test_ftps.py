@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 from OpenSSL import SSL, crypto
 
-from ftp_deploy.exceptions import ConfigurationError, ConnectionFailed, FeatureMissing, IdentityRefused
-from ftp_deploy.transports import crew, open_transport
-from ftp_deploy.transports.base import Rename
+from ftp_deploy.exceptions import ConfigurationError, ConnectionFailed, FeatureMissing, IdentityRefused, TransferFailed
+from ftp_deploy.transports import addresses, crew, open_transport
+from ftp_deploy.transports.base import Rename, Target
+from ftp_deploy.transports.ftp_control import Control
+from ftp_deploy.transports.ftp_data import DataConnection
+from ftp_deploy.transports.ftp_replies import Reply
+from ftp_deploy.transports.ftp_server import Server
 from tests.servers.base import FTPServer
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.fixtures import StartServer
@@ -292,9 +296,41 @@ class TestServersThatBreakOnTLS13:
                 finish(transport.upload([make_upload("b.html", b"x")]))
             assert transport.traits.tls_1_2 is None
 
+    def test_a_broken_handshake_and_the_servers_word_on_it_count_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def break_off(*_arguments: object) -> None:
+            raise ConnectionResetError
+
+        monkeypatch.setattr(addresses, "connect", lambda *_arguments: socket.socket())
+        monkeypatch.setattr(DataConnection, "_start_tls", break_off)
+        control = silent_control()
+        for known in (None, True):
+            with pytest.raises(TransferFailed, match="425"):
+                DataConnection(control, 1024, "STOR page.html", doing="upload page.html")
+            assert control.server.traits.tls_1_2 is known
+
+    def test_connections_that_we_cut_ourselves_are_no_reason(self) -> None:
+        control = silent_control()
+        control.abort()
+        for _ in range(3):
+            assert not control.doubt_tls(control.context)
+        assert control.server.traits.tls_1_2 is None
+
     @pytest.fixture
     def short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(crew, "FIRST_PAUSE", 0.01)
+
+
+def silent_control() -> Control:
+    """A control connection of which nothing is real but what it knows; each question is answered by a 425."""
+    target = Target("ftps", "127.0.0.1", "u", "/", allow_private_addresses=True)
+    control = Control.__new__(Control)
+    control.server = Server(target, tls=True, implicit=False, default_port=21)
+    control.target, control.context = target, control.server.context
+    control.peer = control.server.addresses[0]
+    control._aborted, control._lock, control._watched = False, threading.Lock(), []
+    answers: Any = {"send": lambda *_: None, "read_reply": lambda *_: Reply(425, "Cannot open data connection.")}
+    control.__dict__.update(answers)
+    return control
 
 
 def breaking_data_handler() -> type:
