@@ -46,6 +46,7 @@ class SharedFlag:
 
 stopping = SharedFlag()
 """Set in every process of a worker that was asked to stop: made before the pool forks, so all share it."""
+VALIDATE_DUE_SECONDS = 60.0
 SOFT_SHUTDOWN = 20.0
 """Seconds in which a worker is to stop where ``worker_soft_shutdown_timeout`` says nothing."""
 SHARE = 0.6
@@ -57,6 +58,17 @@ def patience() -> float:
     return float(current_app.conf.worker_soft_shutdown_timeout or SOFT_SHUTDOWN) * SHARE
 
 
+def is_pent_up(request: Any, name: str, period: float) -> bool:
+    """Say whether a periodic message waited for a worker, together with others of its kind that one has taken.
+
+    After an hour without workers hundreds of them come at once: each would announce, or have checked, the same services
+    again. Only beat's messages run out; who else asks means it.
+    """
+    from ftp_deploy.deploys.sweep import done_lately
+
+    return bool(request.expires) and done_lately(name, period / 2)
+
+
 @shared_task(name="ftp_deploy.run")
 def run(service_id: int) -> None:
     """Deploy what waits for a service."""
@@ -65,12 +77,13 @@ def run(service_id: int) -> None:
     run_service(service_id, stopping.is_set, patience())
 
 
-@shared_task(name="ftp_deploy.sweep")
-def sweep() -> None:
+@shared_task(name="ftp_deploy.sweep", bind=True)
+def sweep(self: Any) -> None:
     """Wake the services for which something waits that no message announced."""
     from ftp_deploy.deploys.sweep import sweep as find_waiting
 
-    find_waiting()
+    if not is_pent_up(self.request, "sweep", float(conf.SWEEP_SECONDS)):
+        find_waiting()
 
 
 @shared_task(name="ftp_deploy.reconcile")
@@ -114,11 +127,13 @@ def validate(service_id: int) -> None:
         validation.validate(service)
 
 
-@shared_task(name="ftp_deploy.validate_due")
-def validate_due() -> None:
+@shared_task(name="ftp_deploy.validate_due", bind=True)
+def validate_due(self: Any) -> None:
     """Send the validations whose time has come."""
     from ftp_deploy.deploys.sweep import services_to_validate
 
+    if is_pent_up(self.request, "validate", VALIDATE_DUE_SECONDS):
+        return
     for service_id in services_to_validate():
         send("ftp_deploy.validate", service_id)
 
@@ -163,7 +178,7 @@ def _schedule(sender: Celery, **_kwargs: Any) -> None:
         ("ftp_deploy.deliver", 30.0),
         ("ftp_deploy.prune", 6 * 3600.0),
         ("ftp_deploy.reconcile", 30.0 if conf.RECONCILE_SECONDS else 0.0),
-        ("ftp_deploy.validate_due", 60.0 if conf.VALIDATE_SECONDS else 0.0),
+        ("ftp_deploy.validate_due", VALIDATE_DUE_SECONDS if conf.VALIDATE_SECONDS else 0.0),
     ]
     for name, seconds in every:
         if seconds:

@@ -41,6 +41,12 @@ def sweep() -> int:
     return len(services)
 
 
+def done_lately(name: str, seconds: float) -> bool:
+    """Say whether a periodic job ran in the last ``seconds``. A time in the future is another machine's clock."""
+    now = timezone.now()
+    return Heartbeat.objects.filter(name=name, at__gt=now - timedelta(seconds=seconds), at__lte=now).exists()
+
+
 def last_sweep_age() -> timedelta | None:
     """Return how long ago the last sweep ran; None where none ever did."""
     stored = Heartbeat.objects.filter(name="sweep").first()
@@ -58,4 +64,5 @@ def services_to_validate() -> list[int]:
     share = max(1, round(count * 60 / conf.VALIDATE_SECONDS) + 1)
     oldest = timezone.now() - timedelta(seconds=conf.VALIDATE_SECONDS)
     due = Service.objects.filter(Q(checked_at=None) | Q(checked_at__lt=oldest), enabled=True)
+    Heartbeat.objects.update_or_create(name="validate", defaults={"at": timezone.now()})
     return list(due.order_by(F("checked_at").asc(nulls_first=True)).values_list("pk", flat=True)[:share])

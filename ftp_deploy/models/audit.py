@@ -59,7 +59,7 @@ class LeaseEvent(models.Model):
 
 
 class Heartbeat(models.Model):
-    """When a periodic job last ran, by name (``sweep``, ``reconcile``)."""
+    """When a periodic job last ran, by name (``sweep``, ``reconcile``, ``validate``)."""
 
     name = models.CharField(max_length=50, primary_key=True)
     at = models.DateTimeField()
