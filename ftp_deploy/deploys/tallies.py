@@ -72,7 +72,9 @@ class Sum:
 
 
 def day_of(moment: datetime) -> date:
-    """Return the day on which a deploy counts."""
+    """Return the day on which a deploy counts. Without ``USE_TZ`` times are those of the project's zone already."""
+    if timezone.is_naive(moment):
+        return moment.date()
     return timezone.localdate(moment, timezone.get_default_timezone())
 
 

@@ -45,6 +45,11 @@ def queue_states() -> tuple[str, str]:
     return State.QUEUED, State.RUNNING
 
 
+def test_a_project_without_time_zones_counts_by_its_own_days() -> None:
+    assert tallies.day_of(datetime(2026, 3, 4, 23, 59)) == date(2026, 3, 4)
+    assert tallies.day_of(NOON) == date(2026, 3, 4)
+
+
 def test_a_recount_counts_each_final_state_once(service) -> None:
     for state in State:
         make(service, state, files_added=2, files_removed=1, bytes_done=100)
