@@ -3,13 +3,14 @@
 import functools
 import logging
 import warnings
+from contextlib import nullcontext, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.template.loader import render_to_string
 
 from ftp_deploy.conf import conf
-from ftp_deploy.exceptions import NotSent
+from ftp_deploy.exceptions import ConnectionFailed, NotSent
 from ftp_deploy.models import Message
 from ftp_deploy.models.message import Event
 from ftp_deploy.notifications.content import context_of, subject_of
@@ -17,6 +18,10 @@ from ftp_deploy.transports.addresses import resolve
 
 LOCAL_SCHEMES = frozenset({"dbus", "kde", "qt", "glib", "gnome", "macosx", "windows", "syslog"})
 """Ways that end on the worker's own screen or log."""
+FILE_OPTIONS = frozenset({"keyfile", "subfile", "pgppub", "pgpprv"})
+"""Options of addresses that name a file of the worker's machine, or a URL that it reads."""
+HOSTLESS_MODES = frozenset({"cloud", "t2bot"})
+"""Modes of channels of well-known services: a topic or token stands where others have the host."""
 
 
 def urls(channels: str) -> list[str]:
@@ -35,7 +40,27 @@ def problem(url: str) -> str:
     scheme = urlsplit(url).scheme.lower()
     if scheme in LOCAL_SCHEMES:
         return f"{label(url)} would notify the screen of a worker."
-    return "" if _open(url) is not None else f"{label(url)} is not an address that Apprise knows."
+    if FILE_OPTIONS & _options(url):
+        return f"{label(url)} names a file of the worker's machine."
+    channel = _open(url)
+    if channel is None:
+        return f"{label(url)} is not an address that Apprise knows."
+    return f"{label(url)} names a template, a file of the worker's machine." if _has_file(channel) else ""
+
+
+def _options(url: str) -> set[str]:
+    """Return the names of the options in an address, as Apprise reads them."""
+    from apprise.plugins import url_to_dict
+
+    _apprise()
+    found = url_to_dict(url, secure_logging=True) or {}
+    return {str(name).lower() for name in found.get("qsd") or ()}
+
+
+def _has_file(channel: Any) -> bool:
+    """Whether a channel would read a file or another URL, and send what is in it: the templates of some do."""
+    kind = _apprise().AppriseAttachment
+    return any(isinstance(value, kind) and len(value) > 0 for value in vars(channel).values())
 
 
 @functools.cache
@@ -81,14 +106,17 @@ def post(url: str, title: str, body: str, kind: str = "info") -> None:
 def _check_host(channel: Any) -> None:
     """Refuse a channel on an address that services may not point at either, and redirects that could lead there.
 
-    Channels of well-known services have a token where others have the host: it is not looked up.
+    Channels of well-known services have a token where others have the host: it is not looked up. Where it cannot be
+    told which of them it is, a name that leads inside is refused, and one that leads nowhere is not.
     """
     channel.redirects = channel.redirects and conf.ALLOW_PRIVATE_ADDRESSES
-    if not any("{host}" in form for form in channel.templates):
+    if getattr(channel, "mode", None) in HOSTLESS_MODES:
         return
+    has_host = any("{host}" in form for form in channel.templates)
     for host in (getattr(channel, "host", None), getattr(channel, "smtp_host", None)):
-        if isinstance(host, str) and host:
-            resolve(host, int(getattr(channel, "port", None) or 443), allow_private=conf.ALLOW_PRIVATE_ADDRESSES)
+        if isinstance(host, str) and (has_host or "." in host) and host:
+            with nullcontext() if has_host else suppress(ConnectionFailed):
+                resolve(host, int(getattr(channel, "port", None) or 443), allow_private=conf.ALLOW_PRIVATE_ADDRESSES)
 
 
 def _kind(event: str) -> str:

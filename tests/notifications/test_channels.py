@@ -4,12 +4,13 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ftp_deploy import notifications
-from ftp_deploy.exceptions import ApiError, FTPDeployError, NotSent
+from ftp_deploy.exceptions import AddressRefused, ApiError, FTPDeployError, NotSent
 from ftp_deploy.models import Deploy, Message, Notification, Service
 from ftp_deploy.notifications import chat
 from ftp_deploy.providers.base import CommitState
@@ -83,6 +84,40 @@ def test_a_host_inside_is_known_in_every_spelling(host: str, settings: Any) -> N
     settings.FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES = False
     with pytest.raises(FTPDeployError):
         chat.post(f"json://{host}/x", "t", "b")
+
+
+def test_a_host_inside_is_known_where_others_have_a_token(settings: Any) -> None:
+    settings.FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES = False
+    with pytest.raises(AddressRefused):
+        chat.post(f"zulip://botname@127.0.0.1/{'a' * 32}", "t", "b")
+
+
+@pytest.mark.parametrize(
+    "url", ["ntfy://topic", f"matrix://{'a' * 64}?mode=t2bot", "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"]
+)
+def test_a_topic_or_token_is_not_looked_up(url: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.FTP_DEPLOY_ALLOW_PRIVATE_ADDRESSES = False
+    asked: list[Any] = []
+    monkeypatch.setattr(chat, "resolve", lambda *args, **named: asked.append(args))
+    chat._check_host(chat._open(url))
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tgram://123456789:abcdefg_hijklmnop/12315544/?template={file}",
+        "discord://canary-id/canary-token?Template={file}",
+        "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/?template={file}",
+        "workflows://127.0.0.1/canary-flow/canary-sign/?template=http://127.0.0.1/inside",
+        "fcm://project/device/?keyfile={file}",
+        "vapid://someone@example.com/other@example.com?subfile={file}",
+        "mailto://someone:word@example.com?pgp=yes&pgppub={file}",
+    ],
+)
+def test_a_channel_sends_no_file_of_the_worker(url: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("canary")
+    assert "file of the worker's machine" in chat.problem(url.format(file=tmp_path / "secret"))
 
 
 def test_a_channel_is_not_led_elsewhere(site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
