@@ -23,10 +23,15 @@ def version(*values: object) -> str:
     return hashlib.blake2s(json.dumps(values, default=str).encode(), digest_size=8).hexdigest()
 
 
+def key_of(*values: object) -> str:
+    """Return a name for the cache, longer than a version: people choose parts of it, and no two may be the same."""
+    return PREFIX + hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()
+
+
 def ticket_of(request: HttpRequest) -> str:
     """Return the name under which a person's right to an address is remembered; empty without a session."""
     session = request.COOKIES.get(settings.SESSION_COOKIE_NAME, "")
-    return PREFIX + version(session, request.path, request.GET.get("ids", "")) if session else ""
+    return key_of(session, request.path, request.GET.get("ids", "")) if session else ""
 
 
 def encoded(content: dict[str, Any], *, busy: bool) -> tuple[str, str]:

@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from django.contrib.auth.models import Group, User
 from django.core import mail
 from django.core.cache import cache
 from django.urls import reverse
 
+from ftp_deploy.access import VIEWERS
 from ftp_deploy.models import Account, Address, AuditEntry, Change, Deploy, LogLine, Notification, Service
+from ftp_deploy.server import live
 from tests.server import sample
 
 pytestmark = pytest.mark.django_db
@@ -228,6 +231,27 @@ def test_live_answers_are_small_and_change_their_tag(operator, service, django_a
         )
         again = operator.get(response.wsgi_request.get_full_path(), headers={"If-None-Match": response.headers["ETag"]})
         assert again.status_code == 304
+
+
+def test_a_right_to_ask_is_remembered_for_one_person_and_one_page(client, service):
+    hidden = Service.objects.create(
+        repository_name="hidden", repository_slug="o/hidden", host="h", username="u", path="/w"
+    )
+    hidden.groups.add(Group.objects.create(name="Others"))
+    viewer = User.objects.create_user("viewer")
+    viewer.groups.add(Group.objects.get(name=VIEWERS))
+    client.force_login(viewer)
+    mine, others = (reverse("ftpdeploy_service_live", args=[one.pk]) for one in (service, hidden))
+    assert (client.get(mine).status_code, client.get(others).status_code) == (200, 404)
+    ticket = live.ticket_of(client.get(mine).wsgi_request)
+    assert cache.get(ticket)
+    assert len(ticket.removeprefix(live.PREFIX)) == 64  # 64 bits could be met by choosing ``ids``
+    dashboard = reverse("ftpdeploy_dashboard_live")
+    ids = f"?ids={service.pk},{hidden.pk}"
+    before = client.get(dashboard + ids).json()
+    Service.objects.filter(pk=hidden.pk).update(status=Service.Status.FAILING)
+    cache.clear()
+    assert client.get(dashboard + ids).json() == before
 
 
 def test_the_log_is_sent_by_offset_and_downloaded_whole(operator, service, failed):

@@ -80,4 +80,4 @@ class DashboardLive(Live):
         named = [int(pk) for pk in asked if pk.isascii() and pk.isdigit() and len(pk) < 19][:PER_PAGE]
         ids = list(services_for(self.request.user).filter(pk__in=named).values_list("pk", flat=True))
         progress = {pk: progress_of(*found).as_json() for pk, found in current_deploys(ids).items()}
-        return {"version": fingerprint(named), "progress": progress}, bool(progress)
+        return {"version": fingerprint(ids), "progress": progress}, bool(progress)

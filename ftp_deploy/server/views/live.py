@@ -41,12 +41,12 @@ class Live(Page):
 
     def reply(self, ticket: str) -> HttpResponse:
         """Answer from what was found out within the last second, or find it out."""
-        place = live.version(self.request.get_full_path(), get_language(), "" if self.shared else ticket)
-        found = cache.get(live.PREFIX + place)
+        place = live.key_of(self.request.get_full_path(), get_language(), "" if self.shared else ticket)
+        found = cache.get(place)
         if found is None:
             content, busy = self.news()
             found = live.encoded(content, busy=busy)
-            cache.set(live.PREFIX + place, found, live.KEPT)
+            cache.set(place, found, live.KEPT)
         return live.answer(self.request, *found)
 
     def check_sight(self) -> None:
