@@ -88,7 +88,7 @@ class SSHGitClient(TraditionalGitClient):
                 seconds = self.source.total_timeout
                 raise RepositoryUnavailable(f"{self.source.shown_url} did not finish within {seconds:.0f} s.")
             try:
-                data = command.read(size)
+                data = command.read(size, self.deadline)
             except ConnectionFailed as error:
                 raise RepositoryUnavailable(error.message) from error
             if not data and not spoken:
@@ -185,13 +185,15 @@ def target_of(source: GitSource, address: SSHAddress) -> Target:
 def run_for_answer(source: GitSource, command: str, limit: int) -> Any:
     """Run a command on the source's server and return its whole output, at most ``limit`` bytes of it.
 
+    It has to end within the source's ``reply_timeout``.
+
     Raises ``RepositoryError`` and below, and where it writes nothing what ``refusal`` makes of its complaint.
     """
     with SSHConnection(target_of(source, ssh_address(source.url))) as connection:
         running = start(source, connection, command)
         running.end_input()
         try:
-            answer = running.read(limit)
+            answer = running.read(limit, time.monotonic() + source.reply_timeout)
         except ConnectionFailed as error:
             raise RepositoryUnavailable(error.message) from error
         if not answer:

@@ -5,6 +5,8 @@ asyncssh is asynchronous and its user here is not: an event loop in a thread of 
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
@@ -109,10 +111,16 @@ class Command:
         """Whether something can be read without waiting."""
         return self._at < len(self._buffer)
 
-    def read(self, size: int) -> bytes:
-        """Return exactly ``size`` bytes of the output, fewer only where it ends. Raises ``ConnectionFailed``."""
+    def read(self, size: int, deadline: float = math.inf) -> bytes:
+        """Return exactly ``size`` bytes of the output, fewer only where it ends.
+
+        Raises ``ConnectionFailed``, also where the deadline (of ``time.monotonic``) passes: a server that sends a byte
+        now and then would hold us up for ever.
+        """
         parts = []
         while size > 0 and (self.has_data or self._fill()):
+            if time.monotonic() > deadline:
+                raise ConnectionFailed(f"{self._target.host} did not finish in time.")
             part = self._buffer[self._at : self._at + size]
             self._at += len(part)
             size -= len(part)

@@ -164,6 +164,15 @@ class TestFetch:
         with pytest.raises(RepositoryUnavailable, match="in time"):
             branch_head(password_source(threaded, "/x", reply_timeout=1.0), "main")
 
+    def test_a_server_that_never_comes_to_an_end(self, threaded: ThreadedGit, tmp_path: Path) -> None:
+        threaded.dripping = True
+        source = password_source(threaded, "/x", total_timeout=1.0)
+        with pytest.raises(RepositoryUnavailable, match="in time"):
+            branch_head(source, "main")
+        source = password_source(threaded, "/x", reply_timeout=2.0)
+        with pytest.raises(RepositoryUnavailable):
+            fetch_objects(source, {"a": Pointer("a" * 64, 5)}, tmp_path)
+
     def test_a_path_is_one_word_and_no_option(self, sshd: OpenSSH, repository: Path, tmp_path: Path) -> None:
         mark = tmp_path / "mark"
         for path in (f"/x';touch {mark};'", f"/$(touch {mark})", f"/`touch {mark}`"):
