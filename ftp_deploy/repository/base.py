@@ -8,6 +8,8 @@ from dulwich.errors import GitProtocolError
 from ftp_deploy.exceptions import ConfigurationError
 
 GIGABYTE = 1024**3
+LARGEST_TALK = GIGABYTE // 4
+"""Bytes that a server may send in one answer beside the pack, such as its references: these are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,11 @@ class GitSource:
             return self.url
         netloc, slash, path = rest.partition("/")
         return f"{scheme}://{netloc.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+
+
+def plain(text: str) -> str:
+    """Return a server's own words on one line, bounded, without characters that would steer a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:500]
 
 
 class ServerRefusal(GitProtocolError):

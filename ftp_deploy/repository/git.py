@@ -5,6 +5,7 @@ then only the wanted blobs, by id; where it cannot, one shallow fetch brings eve
 folder that goes away with the ``Snapshot``.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -20,7 +21,7 @@ from ftp_deploy.exceptions import (
     TransportError,
     WorkerDiskFull,
 )
-from ftp_deploy.repository.base import GitSource, ServerRefusal, TreeEntry
+from ftp_deploy.repository.base import GitSource, ServerRefusal, TreeEntry, plain
 from ftp_deploy.repository.git_http import HttpGitClient
 from ftp_deploy.repository.git_ssh import SSHGitClient
 from ftp_deploy.repository.snapshot import ObjectStore, Snapshot
@@ -28,6 +29,7 @@ from ftp_deploy.repository.snapshot import ObjectStore, Snapshot
 __all__ = ["GitSource", "Snapshot", "TreeEntry", "branch_head", "fetch"]
 
 BLOBS_PER_REQUEST = 2000
+COMMIT_ID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def branch_head(source: GitSource, branch: str) -> str:
@@ -84,6 +86,8 @@ class Remote:
         """Ask the server, once, where the branch is and what it can do; return the head."""
         with errors_of(self.source):
             found = self._client.get_refs(b"", ref_prefix=[self._ref]).refs.get(self._ref)
+        if found and not COMMIT_ID.fullmatch(found):
+            raise RepositoryError(f"{self.source.shown_url} names something as the head that is no commit's id.")
         return found.decode("ascii") if found else None
 
     def head(self) -> str:
@@ -141,11 +145,16 @@ class Remote:
             return ids
 
         with errors_of(self.source, by_id=True), store.incoming() as pack:
+
+            def write(data: bytes) -> int:
+                self._client.talk_left += len(data)
+                return pack.write(data)
+
             self._client.fetch_pack(
                 b"",
                 determine_wants,
                 NoHaves(),
-                pack.write,
+                write,
                 depth=depth,
                 ref_prefix=[self._ref],
                 filter_spec=b"blob:none" if partial and self._can_filter else None,
@@ -188,11 +197,11 @@ def errors_of(source: GitSource, *, by_id: bool = False) -> Iterator[None]:
             raise
         raise RepositoryUnavailable(f"{where}: {error.message}") from error
     except GitProtocolError as error:
-        text = str(error)
+        text = plain(str(error))
         if by_id and (isinstance(error, ServerRefusal) or "not our ref" in text):
             raise CommitMissing(f"{where} does not give out an object by its id: {text}") from error
         raise RepositoryError(f"{where} answered with an error: {text}") from error
     except (AssertionError, ValueError, KeyError, EOFError, OSError) as error:
         if WorkerDiskFull.explains(error):
             raise WorkerDiskFull from error
-        raise RepositoryError(f"{where} answered with something that is not git data: {error!r}") from error
+        raise RepositoryError(f"{where} answered with something that is not git data: {repr(error)[:300]}") from error

@@ -26,7 +26,7 @@ from ftp_deploy.exceptions import (
     RepositoryMissing,
     RepositoryUnavailable,
 )
-from ftp_deploy.repository.base import GitSource, ServerRefusal
+from ftp_deploy.repository.base import LARGEST_TALK, GitSource, ServerRefusal
 from ftp_deploy.transports.judged_pools import JudgedPools
 
 MAX_REDIRECTS = 3
@@ -41,6 +41,7 @@ class HttpGitClient(AbstractHttpGitClient):
         self.source = source
         self.deadline = time.monotonic() + source.total_timeout
         self.bytes_left = source.max_bytes
+        self.talk_left = LARGEST_TALK
         self._known: Any = None
         self._response: Any = None
         self._pool = JudgedPools(
@@ -90,6 +91,7 @@ class HttpGitClient(AbstractHttpGitClient):
         if self.source.password and same_origin(url, self.source.url):
             sent["Authorization"] = basic_login(self.source.username, self.source.password)
         self._finish()
+        self.talk_left = LARGEST_TALK
         response: Any
         try:
             response = self._pool.request(
@@ -129,8 +131,11 @@ class HttpGitClient(AbstractHttpGitClient):
             except HTTPError as error:
                 raise connection_error(self.source, error) from error
             self.bytes_left -= len(data)
+            self.talk_left -= len(data)
             if self.bytes_left < 0:
                 raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
+            if self.talk_left < 0:
+                raise RepositoryError(f"{self.source.shown_url} sent far too much beside the files.")
             return data
 
         def read_limited(size: int) -> bytes:

@@ -21,7 +21,7 @@ from ftp_deploy.exceptions import (
     RepositoryUnavailable,
     TooManyConnections,
 )
-from ftp_deploy.repository.base import GitSource, ServerRefusal, SSHAddress, ssh_address
+from ftp_deploy.repository.base import LARGEST_TALK, GitSource, ServerRefusal, SSHAddress, ssh_address
 from ftp_deploy.transports.base import Target
 from ftp_deploy.transports.ssh_command import Command, SSHConnection
 
@@ -38,6 +38,7 @@ class SSHGitClient(TraditionalGitClient):
         self.source = source
         self.deadline = time.monotonic() + source.total_timeout
         self.bytes_left = source.max_bytes
+        self.talk_left = LARGEST_TALK
         self.address = ssh_address(source.url)
         self.connection = SSHConnection(target_of(source, self.address))
         self._known: LsRemoteResult | None = None
@@ -73,6 +74,7 @@ class SSHGitClient(TraditionalGitClient):
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
     ) -> tuple[Protocol, Callable[[], bool], None]:
         self._finish()
+        self.talk_left = LARGEST_TALK
         command = start(self.source, self.connection, f"git-{cmd.decode()} {quoted(self.address.path)}")
         heard = None if self._heard else self._heard
         self._last = protocol = Listening(self._reader(command), command, heard)
@@ -95,8 +97,11 @@ class SSHGitClient(TraditionalGitClient):
                 raise refusal(self.source, command.complaint())
             spoken = True
             self.bytes_left -= len(data)
+            self.talk_left -= len(data)
             if self.bytes_left < 0:
                 raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
+            if self.talk_left < 0:
+                raise RepositoryError(f"{self.source.shown_url} sent far too much beside the files.")
             return data
 
         return read

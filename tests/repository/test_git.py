@@ -30,6 +30,7 @@ from ftp_deploy.exceptions import (
 )
 from ftp_deploy.repository.git import GitSource, branch_head, fetch
 from tests.servers.forge import SITE, source_of
+from tests.servers.sshd import ThreadedGit
 
 pytestmark = pytest.mark.integration
 
@@ -396,6 +397,49 @@ def test_the_words_of_the_server_are_passed_on():
     answer = response(200, [GIT], b"001bERR access denied today")
     with raw_server(answer) as (url, _), pytest.raises(RepositoryError, match="access denied today"):
         branch_head(GitSource(f"{url}/x"), "main")
+
+
+def advertised(head: bytes) -> bytes:
+    first = head + b" refs/heads/main\0 x\n"
+    return b"001e# service=git-upload-pack\n0000%04x" % (len(first) + 4) + first
+
+
+@pytest.mark.parametrize("head", [b"../../../passwd", b"1" * 39, b"1" * 4000, "é".encode() * 20])
+def test_a_head_that_is_no_commits_id_is_refused(head):
+    with raw_server(response(200, [GIT], advertised(head) + b"0000")) as (url, _), pytest.raises(RepositoryError):
+        branch_head(GitSource(f"{url}/x"), "main")
+
+
+def test_the_words_of_a_server_steer_no_terminal():
+    words = b"\x1b[2Jgone\nWARNING a line of its own"
+    answer = response(200, [GIT], b"%04xERR " % (len(words) + 8) + words)
+    with raw_server(answer) as (url, _), pytest.raises(RepositoryError) as caught:
+        branch_head(GitSource(f"{url}/x"), "main")
+    assert "gone WARNING" in caught.value.message
+    assert caught.value.message.isprintable()
+
+
+@pytest.mark.parametrize("kind", ["http", "ssh"])
+def test_references_without_end_are_cut_off(kind, monkeypatch):
+    monkeypatch.setattr(f"ftp_deploy.repository.git_{kind}.LARGEST_TALK", 10_000)
+    line = b"1" * 40 + b" refs/heads/%06d\n"
+    body = advertised(b"1" * 40) + b"".join(b"003f" + line % number for number in range(1000)) + b"0000"
+    if kind == "http":
+        with raw_server(response(200, [GIT], body)) as (url, _), pytest.raises(RepositoryError, match="far too much"):
+            branch_head(GitSource(f"{url}/x"), "main")
+        return
+    server = ThreadedGit()
+    try:
+        server.answers["git-upload-pack '/x'"] = body.removeprefix(b"001e# service=git-upload-pack\n0000").decode()
+        source = GitSource(
+            f"ssh://{server.username}@127.0.0.1:{server.port}/x",
+            password=server.password,
+            fingerprint=server.host_key.get_fingerprint(),
+        )
+        with pytest.raises(RepositoryError, match="far too much"):
+            branch_head(source, "main")
+    finally:
+        server.stop()
 
 
 def test_a_server_that_stalls_does_not_hold_us():
