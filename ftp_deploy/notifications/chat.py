@@ -50,10 +50,7 @@ def problem(url: str) -> str:
 
 def _options(url: str) -> set[str]:
     """Return the names of the options in an address, as Apprise reads them."""
-    from apprise.plugins import url_to_dict
-
-    _apprise()
-    found = url_to_dict(url, secure_logging=True) or {}
+    found = _apprise().plugins.url_to_dict(url, secure_logging=True) or {}
     return {str(name).lower() for name in found.get("qsd") or ()}
 
 

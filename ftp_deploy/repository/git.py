@@ -201,7 +201,7 @@ def errors_of(source: GitSource, *, by_id: bool = False) -> Iterator[None]:
         if by_id and (isinstance(error, ServerRefusal) or "not our ref" in text):
             raise CommitMissing(f"{where} does not give out an object by its id: {text}") from error
         raise RepositoryError(f"{where} answered with an error: {text}") from error
-    except (AssertionError, ValueError, KeyError, EOFError, OSError) as error:
+    except (AssertionError, ValueError, LookupError, TypeError, EOFError, OSError) as error:
         if WorkerDiskFull.explains(error):
             raise WorkerDiskFull from error
         raise RepositoryError(f"{where} answered with something that is not git data: {repr(error)[:300]}") from error

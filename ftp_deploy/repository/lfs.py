@@ -22,8 +22,17 @@ from ftp_deploy.exceptions import (
     RepositoryUnavailable,
     UnresolvedPointer,
 )
-from ftp_deploy.repository.base import GitSource
-from ftp_deploy.repository.lfs_http import Client, Download, Failure, Link, clean_headers, endpoint_of, same_origin
+from ftp_deploy.repository.base import GitSource, plain
+from ftp_deploy.repository.lfs_http import (
+    Client,
+    Download,
+    Failure,
+    Link,
+    clean_headers,
+    endpoint_of,
+    is_address,
+    same_origin,
+)
 from ftp_deploy.repository.lfs_ssh import authenticate, must_be_encrypted
 
 OBJECTS_PER_BATCH = 100
@@ -236,7 +245,7 @@ class _Fetch:
 def _object_of(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("objects"), list):
         raise RepositoryError("Git LFS: the forge's answer to a batch request is not one.")
@@ -247,9 +256,9 @@ def _message_of(body: bytes) -> str:
     """Return the forge's own words, cut and on one line."""
     try:
         said = json.loads(body).get("message", "")
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = ""
-    return " ".join(str(said).split())[:200]
+    return plain(str(said))[:200]
 
 
 def _link_of(item: dict[str, Any], source: GitSource) -> Link | Failure:
@@ -257,7 +266,7 @@ def _link_of(item: dict[str, Any], source: GitSource) -> Link | Failure:
     error = item.get("error")
     if isinstance(error, dict):
         code = error.get("code")
-        said = " ".join(str(error.get("message", "")).split())[:200]
+        said = plain(str(error.get("message", "")))[:200]
         return Failure(f"{said} ({code})", transient=isinstance(code, int) and (code == 429 or code >= 500))
     actions = item.get("actions")
     action = actions.get("download") if isinstance(actions, dict) else None
@@ -266,6 +275,8 @@ def _link_of(item: dict[str, Any], source: GitSource) -> Link | Failure:
     headers = action.get("header") or {}
     if not isinstance(headers, dict):
         return Failure("the forge's link to it cannot be read", transient=False)
+    if not is_address(action["href"]):
+        return Failure("the forge's link to it is not a URL", transient=False)
     if must_be_encrypted(source) and not action["href"].startswith("https:"):
         return Failure("the forge's link to it is not encrypted", transient=False)
     return Link(action["href"], clean_headers(headers), login=same_origin(action["href"], source.url))

@@ -351,7 +351,23 @@ def judge(download: Download, sink: Sink, status: int) -> Failure | None:
     return None
 
 
+OUR_OWN = frozenset({"host", "content-length", "transfer-encoding", "connection", "te", "upgrade", "expect"})
+"""Header fields that say where a request goes and where it ends: no forge sets them."""
+
+
+def is_address(url: str) -> bool:
+    """Whether a text can be an address at all: libcurl takes ASCII, and would send what is in it as it stands."""
+    return url.isascii() and url.isprintable() and " " not in url
+
+
 def clean_headers(headers: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
     """Take over the headers that the forge wants to see again; one with a line end could smuggle in others."""
     pairs: Iterable[tuple[str, str]] = ((str(name), str(value)) for name, value in headers.items())
-    return tuple((name, value) for name, value in pairs if re.fullmatch(r"[\w-]+", name) and value.isprintable())
+    return tuple(
+        (name, value)
+        for name, value in pairs
+        if re.fullmatch(r"[\w-]+", name, re.ASCII)
+        and name.lower() not in OUR_OWN
+        and value.isascii()
+        and value.isprintable()
+    )

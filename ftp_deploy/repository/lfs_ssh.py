@@ -9,7 +9,7 @@ import re
 from ftp_deploy.exceptions import RepositoryError, RepositoryLoginRefused, RepositoryMissing, RepositoryUnavailable
 from ftp_deploy.repository.base import GitSource, ssh_address
 from ftp_deploy.repository.git_ssh import quoted, run_for_answer
-from ftp_deploy.repository.lfs_http import Link, clean_headers, endpoint_of
+from ftp_deploy.repository.lfs_http import Link, clean_headers, endpoint_of, is_address
 
 LARGEST_ANSWER = 64 * 1024
 PLAIN = re.compile(r"[\w.~/@+-]+\Z", re.ASCII)
@@ -41,7 +41,7 @@ def read_answer(said: bytes, source: GitSource) -> Link:
     try:
         answer = json.loads(said)
         href, headers = answer["href"], answer.get("header") or {}
-        good = isinstance(href, str) and href.startswith(("https://", "http://")) and isinstance(headers, dict)
+        good = href.startswith(("https://", "http://")) and is_address(href) and isinstance(headers, dict)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         good = False
     if not good:

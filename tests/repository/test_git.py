@@ -410,6 +410,21 @@ def test_a_head_that_is_no_commits_id_is_refused(head):
         branch_head(GitSource(f"{url}/x"), "main")
 
 
+def test_a_list_of_references_that_is_none_is_an_error_of_ours():
+    server = ThreadedGit()
+    try:
+        server.answers["git-upload-pack '/x'"] = "000eversion 2\n0014ls-refs=unborn\n\n0000" + "0009xxxxx0000"
+        source = GitSource(
+            f"ssh://{server.username}@127.0.0.1:{server.port}/x",
+            password=server.password,
+            fingerprint=server.host_key.get_fingerprint(),
+        )
+        with pytest.raises(RepositoryError, match="not git data"):
+            branch_head(source, "main")
+    finally:
+        server.stop()
+
+
 def test_the_words_of_a_server_steer_no_terminal():
     words = b"\x1b[2Jgone\nWARNING a line of its own"
     answer = response(200, [GIT], b"%04xERR " % (len(words) + 8) + words)

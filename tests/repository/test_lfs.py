@@ -179,13 +179,26 @@ class TestFetching:
             fetch_objects(source(server, password="canary"), pointers(server, {"a": b"a"}), tmp_path)
         assert "canary" not in str(caught.value)
 
-    @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"objects": 5}', b'{"objects": []}'])
+    @pytest.mark.parametrize(
+        "body", [b"", b"[]", b"{}", b"<html>", b'{"objects": 5}', b'{"objects": []}', b"[" * 200_000]
+    )
     def test_nonsense(self, server: LFSServer, tmp_path: Path, body: bytes) -> None:
         server.batch_body = body
         with pytest.raises((RepositoryError, UnresolvedPointer)):
             fetch_objects(source(server), pointers(server, {"a": b"a"}), tmp_path)
 
-    @pytest.mark.parametrize("href", ["file:///etc/passwd", "gopher://127.0.0.1/x", "nonsense", ""])
+    @pytest.mark.parametrize(
+        "href",
+        [
+            "file:///etc/passwd",
+            "gopher://127.0.0.1/x",
+            "nonsense",
+            "",
+            "http://127.0.0.1/\xe9",
+            "http://127.0.0.1/ a\r\nb: c",
+            "http://a\0",
+        ],
+    )
     def test_a_link_that_is_not_http(self, server: LFSServer, tmp_path: Path, href: str) -> None:
         wanted = pointers(server, {"a": b"a"})
         item = {"oid": wanted["a"].oid, "size": 1, "actions": {"download": {"href": href}}}
@@ -229,12 +242,17 @@ class TestWhoIsToldTheLogin:
             "X-Amz-Key": "1",
             "Bad\r\nName": "x",
             "B": "y\r\nz",
+            "C": "\xe9",
+            "N\xe4me": "x",
+            "Host": "other.example",
+            "Content-Length": "5",
         }
         fetch_objects(source(server), pointers(server, {"a": b"a"}), tmp_path)
         headers = server.requests[-1][2]
         assert headers["Authorization"] == "Bearer for-this-link"
         assert headers["X-Amz-Key"] == "1"
-        assert {"B", "Bad", "Name"}.isdisjoint(headers)
+        assert {"B", "Bad", "Name", "C", "Content-Length"}.isdisjoint(headers)
+        assert headers["Host"] != "other.example"
 
     def test_another_host_never(self, server: LFSServer, elsewhere: LFSServer, tmp_path: Path) -> None:
         server.elsewhere = elsewhere.base
