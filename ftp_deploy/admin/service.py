@@ -13,6 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ftp_deploy import hooks, tasks
+from ftp_deploy.access import notifications_for
 from ftp_deploy.admin.base import AuditedAdmin, SecretsForm, each, permitted
 from ftp_deploy.admin.marks import marked
 from ftp_deploy.checks import sweep_problems
@@ -101,6 +102,12 @@ class ServiceAdmin(AuditedAdmin[Service]):
             .filter(pk__in=permitted(request))
             .annotate(last_state=Subquery(last.values("state")[:1]), last_at=Subquery(last.values("created_at")[:1]))
         )
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """Take only a notification set that the person may see: choosing another one would show it to them."""
+        if db_field.name == "notification":
+            options["queryset"] = notifications_for(request.user)
+        return super().formfield_for_foreignkey(db_field, request, **options)
 
     @admin.display(description=_("status"), ordering="status")
     def status_mark(self, service: Service) -> str:

@@ -323,6 +323,22 @@ def test_an_action_that_failed_is_not_written_down_as_done(admin_client: Client,
     assert not AuditEntry.objects.exists()
 
 
+def test_a_notification_of_an_unseen_service_cannot_be_chosen(sent: Any) -> None:
+    unseen = make_service(repository_name="unseen", notification=make_notification(channels="json://canary-token@h/x"))
+    unseen.groups.add(Group.objects.create(name="clients"))
+    mine = make_service(repository_name="mine")
+    client = user_with("view_service", "change_service", "view_notification")
+    address = reverse("admin:ftp_deploy_service_change", args=[mine.pk])
+    answer = client.post(address, fields_of(client.get(address)) | {"notification": str(unseen.notification_id)})
+    assert answer.status_code == 200
+    assert "notification" in answer.context["adminform"].form.errors
+    mine.refresh_from_db()
+    assert mine.notification is None
+    unseen.groups.clear()
+    answer = client.post(address, fields_of(client.get(address)) | {"notification": str(unseen.notification_id)})
+    assert answer.status_code == 302
+
+
 def test_services_of_other_groups_are_not_seen(sent: Any) -> None:
     service = make_service(repository_name="unseen")
     open_one = make_service(repository_name="open")
