@@ -9,6 +9,7 @@ from django.core.cache import cache
 from django.urls import reverse
 
 from ftp_deploy.access import VIEWERS
+from ftp_deploy.exceptions import RepositoryUnavailable
 from ftp_deploy.models import Account, Address, AuditEntry, Change, Deploy, LogLine, Notification, Service
 from ftp_deploy.server import live
 from tests.server import sample
@@ -252,6 +253,33 @@ def test_a_right_to_ask_is_remembered_for_one_person_and_one_page(client, servic
     Service.objects.filter(pk=hidden.pk).update(status=Service.Status.FAILING)
     cache.clear()
     assert client.get(dashboard + ids).json() == before
+
+
+def test_the_list_of_files_holds_no_thread_for_long(operator, monkeypatch):
+    asked = []
+
+    def fetch(source, branch):
+        asked.append(source.total_timeout)
+        raise RepositoryUnavailable("slow")
+
+    monkeypatch.setattr("ftp_deploy.repository.git.fetch", fetch)
+    form = {"provider": "github", "repository_slug": "o/site", "branch": "main"}
+    page = operator.post(reverse("ftpdeploy_exclude_preview"), form)
+    assert "slow" in page.content.decode()
+    assert asked == [60]
+
+
+def test_a_number_that_is_none_is_no_failure_of_ours(operator, service):
+    endless = "9" * 5000
+    operator.raise_request_exception = False
+    for name, form in (
+        ("exclude_preview", {"provider": "github", "account": endless}),
+        ("test_connection", {"service": endless, "protocol": "ftp"}),
+    ):
+        assert operator.post(reverse(f"ftpdeploy_{name}"), form).status_code in {200, 404}, name
+    url = reverse("ftpdeploy_service_notification", args=[service.pk])
+    assert operator.post(url, {"notification": endless}).status_code == 404
+    assert operator.post(url, {"notification": ""}).status_code in {200, 302}
 
 
 def test_the_log_is_sent_by_offset_and_downloaded_whole(operator, service, failed):

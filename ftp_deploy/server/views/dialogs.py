@@ -15,6 +15,7 @@ from ftp_deploy.deploys import restore as restoring
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.server.views.base import Page
+from ftp_deploy.server.views.log import number
 
 FILES_SHOWN = 1000
 
@@ -238,7 +239,7 @@ class NotificationCard(Page, TemplateView):
         service = service_of(request, pk)
         chosen = request.POST.get("notification", "")
         sets = notifications_for(request.user)
-        service.notification = get_object_or_404(sets, pk=int(chosen)) if chosen.isdecimal() else None
+        service.notification = get_object_or_404(sets, pk=number(chosen) or 0) if chosen else None
         service.save(update_fields=["notification"])
         audit.record(request, "change notification", service, to=str(service.notification or ""))
         if request.headers.get("HX-Request"):

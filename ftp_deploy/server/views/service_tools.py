@@ -23,8 +23,11 @@ from ftp_deploy.providers.base import Provider
 from ftp_deploy.server import connection
 from ftp_deploy.server.live import version
 from ftp_deploy.server.views.base import Page
+from ftp_deploy.server.views.log import number
 
 TREE_SECONDS = 600
+FETCH_SECONDS = 60.0
+"""A person waits for the list of files, and a thread of the web server with them: no longer than that."""
 MATCHES_SHOWN = 200
 
 
@@ -41,8 +44,8 @@ class FormTool(Page):
 def forge_of(values: Mapping[str, str]) -> Provider:
     """Return the forge that a form's source and account name. Raises ``ConfigurationError``."""
     name, account = values.get("provider", ""), values.get("account", "")
-    if account.isdecimal():
-        stored = get_object_or_404(Account, pk=int(account), provider=name)
+    if pk := number(account):
+        stored = get_object_or_404(Account, pk=pk, provider=name)
         return open_provider(name, stored.as_login(), conf.PROVIDERS)
     return open_provider(name, settings_login(name), conf.PROVIDERS)
 
@@ -87,10 +90,10 @@ class Branches(FormTool):
 
 def stored_service(request: HttpRequest) -> Service | None:
     """Return the service that is being edited, None for a new one."""
-    pk = request.POST.get("service", "")
-    if not pk.isdecimal() or not request.user.has_perm("ftp_deploy.change_service"):
+    pk = number(request.POST.get("service", ""))
+    if not pk or not request.user.has_perm("ftp_deploy.change_service"):
         return None
-    return services_for(request.user).filter(pk=int(pk)).first()
+    return services_for(request.user).filter(pk=pk).first()
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
@@ -144,7 +147,8 @@ def branch_files(values: Mapping[str, str]) -> list[str]:
             has_account=bool(values.get("account")),
             fingerprint=values.get("repository_fingerprint", "").strip(),
         )
-        with git.fetch(replace(source, reply_timeout=min(conf.REPLY_TIMEOUT, 20.0)), branch) as snapshot:
+        source = replace(source, reply_timeout=min(conf.REPLY_TIMEOUT, 20.0), total_timeout=FETCH_SECONDS)
+        with git.fetch(source, branch) as snapshot:
             paths = [entry.path.decode(errors="replace") for entry in snapshot.tree]
         cache.set(key, paths, TREE_SECONDS)
     return paths
