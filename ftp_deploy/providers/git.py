@@ -154,15 +154,15 @@ class Git(Provider):
 
 
 def is_at(url: str, server: str) -> bool:
-    """Whether a repository's URL is on a server: for https the same origin, for ssh the same host."""
+    """Whether a repository's URL is on a server: for https the same origin, for ssh the same host.
+
+    Where the server is named by an ssh address, the port counts as well.
+    """
     short = None if "://" in url else SHORT_SSH.match(url)
-    there = urlsplit(server)
-    if short:
-        return short["host"].lower() == there.hostname
-    here = urlsplit(url)
-    if here.scheme == "ssh":
-        return here.hostname == there.hostname and (there.scheme != "ssh" or here.port == there.port)
-    ports = {"https": 443, "http": 80}
+    here, there = urlsplit(f"ssh://{short['host']}" if short else url), urlsplit(server)
+    ports = {"https": 443, "http": 80, "ssh": 22}
+    if here.scheme == "ssh" and there.scheme != "ssh":
+        return here.hostname == there.hostname
     origins = [(parts.scheme, parts.hostname, parts.port or ports.get(parts.scheme)) for parts in (here, there)]
     return origins[0] == origins[1]
 

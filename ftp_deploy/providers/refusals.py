@@ -120,7 +120,7 @@ def scope_advice(refusal: Refusal) -> str:
     wanted = refusal.headers.get("X-Accepted-OAuth-Scopes", "")
     present = refusal.headers.get("X-OAuth-Scopes")
     if wanted and present is not None:
-        return f"The token needs one of these scopes: {wanted}. It has: {present or 'none'}."
+        return f"The token needs one of these scopes: {plain(wanted)}. It has: {plain(present) or 'none'}."
     return "Give the token the right to read this repository and to administer its webhooks."
 
 
@@ -135,5 +135,10 @@ def words_of(refusal: Refusal) -> str:
         said = said.get("message")
     if isinstance(said, list):
         said = "; ".join(str(part) for part in said)
-    text = " ".join(str(said).split())[:LONGEST_REPLY] if said else ""
+    text = plain(str(said)) if said else ""
     return f" It said: {text}" if text else ""
+
+
+def plain(text: str) -> str:
+    """Return a forge's words on one line, bounded, without characters that would steer a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:LONGEST_REPLY]

@@ -76,6 +76,16 @@ class TestGitAccess:
                 Git(Account("builder", **secret)).git_access(url)
         assert Git(Account("builder", url="https://git.example.com")).git_access(url).password == ""
 
+    def test_the_port_of_an_ssh_address_counts(self) -> None:
+        account = Account("builder", "canary", "ssh://git.example.com:2222")
+        assert Git(account).git_access("ssh://git@git.example.com:2222/r.git").password == "canary"
+        for url in ("ssh://git@git.example.com/r.git", "git@git.example.com:r.git", "ssh://git@git.example.com:23/r"):
+            with pytest.raises(ConfigurationError, match="another server"):
+                Git(account).git_access(url)
+        usual = Account("builder", "canary", "ssh://git.example.com")
+        for url in ("ssh://git@git.example.com:22/r.git", "git@git.example.com:r.git"):
+            assert Git(usual).git_access(url).password == "canary"
+
     def test_hooks_are_made_by_hand(self) -> None:
         with pytest.raises(ApiError, match="no API"):
             Git(Account()).add_hook("https://h/r", "https://x", "s")

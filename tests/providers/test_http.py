@@ -246,6 +246,13 @@ class TestStrangeAnswers:
         assert "422" in message
         assert "It said: a" in message
 
+    def test_the_forges_own_words_steer_no_terminal(self, forge: ScriptedForge, client: Client) -> None:
+        forge.reply({"message": "\x1b[2Jgone\nWARNING \u202e" + "x" * 5000}, 422)
+        message = refusal(client).message
+        assert "gone WARNING" in message
+        assert message.isprintable()
+        assert len(message) < 500
+
     @pytest.mark.parametrize("status", [400, 404, 409, 410, 418, 451])
     def test_every_status_has_a_sentence(self, forge: ScriptedForge, client: Client, status: int) -> None:
         forge.reply(b"<html>", status)
