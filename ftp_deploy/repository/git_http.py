@@ -119,6 +119,14 @@ class HttpGitClient(AbstractHttpGitClient):
         response.redirect_location = final_url if final_url != url else ""
         return response, self._reader(response)
 
+    def _count(self, size: int) -> None:
+        self.bytes_left -= size
+        self.talk_left -= size
+        if self.bytes_left < 0:
+            raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
+        if self.talk_left < 0:
+            raise RepositoryError(f"{self.source.shown_url} sent far too much beside the files.")
+
     def _reader(self, response: Any) -> Callable[[int], bytes]:
         """Return a read function that keeps to the limits and notices an ``ERR`` packet at the start of an answer."""
 
@@ -130,12 +138,7 @@ class HttpGitClient(AbstractHttpGitClient):
                 data: bytes = response.read1(size)
             except HTTPError as error:
                 raise connection_error(self.source, error) from error
-            self.bytes_left -= len(data)
-            self.talk_left -= len(data)
-            if self.bytes_left < 0:
-                raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
-            if self.talk_left < 0:
-                raise RepositoryError(f"{self.source.shown_url} sent far too much beside the files.")
+            self._count(len(data))
             return data
 
         def read_limited(size: int) -> bytes:

@@ -80,6 +80,14 @@ class SSHGitClient(TraditionalGitClient):
         self._last = protocol = Listening(self._reader(command), command, heard)
         return protocol, lambda: command.has_data, None
 
+    def _count(self, size: int) -> None:
+        self.bytes_left -= size
+        self.talk_left -= size
+        if self.bytes_left < 0:
+            raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
+        if self.talk_left < 0:
+            raise RepositoryError(f"{self.source.shown_url} sent far too much beside the files.")
+
     def _reader(self, command: Command) -> Callable[[int], bytes]:
         """Return a read function that keeps to the limits, and tells why a server hung up before its first word."""
         spoken = False
@@ -96,12 +104,7 @@ class SSHGitClient(TraditionalGitClient):
             if not data and not spoken:
                 raise refusal(self.source, command.complaint())
             spoken = True
-            self.bytes_left -= len(data)
-            self.talk_left -= len(data)
-            if self.bytes_left < 0:
-                raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
-            if self.talk_left < 0:
-                raise RepositoryError(f"{self.source.shown_url} sent far too much beside the files.")
+            self._count(len(data))
             return data
 
         return read
