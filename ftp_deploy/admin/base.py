@@ -46,7 +46,7 @@ class AuditedAdmin(ModelAdmin[Row]):
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Write down that a row was added."""
-        audit.record(request, f"add {self.opts.verbose_name}", service_of(obj), str(obj))
+        audit.record(request, f"add {self.opts.verbose_name_raw}", service_of(obj), str(obj))
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
@@ -54,13 +54,13 @@ class AuditedAdmin(ModelAdmin[Row]):
         fields = [
             name for part in message if isinstance(part, dict) for name in part.get("changed", {}).get("fields", [])
         ]
-        audit.record(request, f"edit {self.opts.verbose_name}", service_of(obj), str(obj), fields=fields)
+        audit.record(request, f"edit {self.opts.verbose_name_raw}", service_of(obj), str(obj), fields=fields)
         return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Write down that rows were deleted."""
         for row in queryset:
-            audit.record(request, f"delete {self.opts.verbose_name}", None, str(row))
+            audit.record(request, f"delete {self.opts.verbose_name_raw}", None, str(row))
         return super().log_deletions(request, queryset)
 
 

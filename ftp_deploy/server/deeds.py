@@ -19,6 +19,7 @@ ACTIONS = {
     "check": _("Check"),
     "verify": _("Verify"),
     "add hook": _("Add hook"),
+    "accept fingerprint": _("Accept fingerprint"),
     "renew keys": _("Renew the keys"),
     "change notification": _("Change the notification"),
     "add service": _("Add service"),
@@ -31,6 +32,7 @@ ACTIONS = {
     "add account": _("Add account"),
     "edit account": _("Edit account"),
     "delete account": _("Delete account"),
+    "try account": _("Try account"),
     "repository renamed": _("Repository renamed"),
 }
 DETAILS = {
@@ -49,7 +51,7 @@ def action_label(action: str) -> str:
 
 
 def field_label(name: str) -> str:
-    """Return what the form calls a field of a service."""
+    """Return what the form calls a field of a service; a name that is none stays as it is."""
     try:
         field = Service._meta.get_field(name)
     except FieldDoesNotExist:
@@ -67,5 +69,5 @@ def details(kept: dict[str, Any]) -> list[tuple[str, str]]:
             text = ", ".join(field_label(str(item)) if name == "fields" else str(item) for item in value)
         else:
             text = "" if value is True else str(value)
-        found.append((capfirst(str(DETAILS.get(name, name))), text))
+        found.append((capfirst(str(DETAILS[name]) if name in DETAILS else field_label(name)), text))
     return found

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.core import mail
 from django.core.cache import cache
 from django.urls import reverse
+from django.utils.text import capfirst
 
 from ftp_deploy.access import VIEWERS
 from ftp_deploy.exceptions import RepositoryUnavailable
@@ -89,6 +90,19 @@ def test_restore_skip_retry_and_roll_back(operator, service, failed):
     failed.refresh_from_db()
     assert failed.state == "skipped"
     assert {entry.action for entry in AuditEntry.objects.all()} == {"restore", "retry", "roll back", "skip"}
+
+
+@pytest.mark.parametrize(("check", "field"), [("login", "fingerprint"), ("repository_login", "repository_fingerprint")])
+def test_the_fingerprint_of_the_last_check_is_accepted_and_written_down(operator, service, check, field):
+    Service.objects.update(checks=[{"name": check, "state": "failed", "fingerprint": "SHA256:seen"}])
+    response = act(operator, "service_fingerprint", service.pk, check=check, fingerprint="SHA256:other")
+    assert "another fingerprint" in said(response)
+    assert not AuditEntry.objects.exists()
+    act(operator, "service_fingerprint", service.pk, check=check, fingerprint="SHA256:seen")
+    assert getattr(Service.objects.get(), field) == "SHA256:seen"
+    page = operator.get(reverse("ftpdeploy_audit")).content.decode()
+    assert ">Accept fingerprint</td>" in page
+    assert f"· {capfirst(Service._meta.get_field(field).verbose_name)}: SHA256:seen</span>" in page
 
 
 def test_cancel_a_waiting_deploy(operator, service):

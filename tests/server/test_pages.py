@@ -1,14 +1,16 @@
 """Every page answers, within few queries, with the security headers, and only to those who may."""
 
 import re
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from django.urls import reverse
 
+import ftp_deploy
 from ftp_deploy.models import Account, AuditEntry, Deploy, Notification, Service
-from ftp_deploy.server import urls
+from ftp_deploy.server import deeds, urls
 from tests.server import sample
 
 pytestmark = pytest.mark.django_db
@@ -215,6 +217,16 @@ def test_the_audit_log_speaks_like_people(operator, services):
         assert f">{words}</td>" in page
     for words in ("False", "True", "[&#x27;", "· To"):
         assert words not in page
+
+
+def test_every_action_that_is_written_down_has_words():
+    package = Path(ftp_deploy.__file__).parent
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py")))
+    written = set(re.findall(r'audit\.record\([^,]+, "([^"]+)"', source))
+    written |= set(re.findall(r'^    action = "([^"]+)"', source, re.MULTILINE))
+    written |= set(re.findall(r'\beach\(\s*request, \w+,\s+"([^"]+)"', source))
+    assert {"verify", "roll back", "accept fingerprint", "try account"} <= written
+    assert written - set(deeds.ACTIONS) == set()
 
 
 def test_a_login_in_the_settings_is_the_first_step(operator, settings):

@@ -150,7 +150,7 @@ class AcceptFingerprint(ServiceAction):
 
     def detail(self) -> dict[str, Any]:
         """Keep which one it was."""
-        return {"field": self.field, "fingerprint": getattr(self.service, self.field)}
+        return {self.field: getattr(self.service, self.field)}
 
 
 class AddHook(ServiceAction):
