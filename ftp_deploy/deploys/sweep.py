@@ -53,6 +53,11 @@ def last_sweep_age() -> timedelta | None:
     return timezone.now() - stored.at if stored else None
 
 
+def stands_still(age: timedelta | None) -> bool:
+    """Whether the last sweep is so long ago that no worker with beat seems to run."""
+    return age is None or age.total_seconds() > max(60.0, 4 * conf.SWEEP_SECONDS)
+
+
 def services_to_validate() -> list[int]:
     """Return services whose last validation is too old, the oldest first.
 

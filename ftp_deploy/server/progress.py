@@ -8,8 +8,8 @@ from django.db.models import Count
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from ftp_deploy.conf import conf
-from ftp_deploy.models import Deploy, Heartbeat
+from ftp_deploy.deploys.sweep import last_sweep_age, stands_still
+from ftp_deploy.models import Deploy
 
 START = {
     Deploy.Phase.RECEIVED: 0,
@@ -104,8 +104,7 @@ def lacks_worker(deploy: Deploy) -> bool:
     """Whether a deploy waits for some time and no worker did its periodic work lately."""
     if deploy.state != Deploy.State.QUEUED or (timezone.now() - deploy.created_at).total_seconds() < PATIENCE:
         return False
-    beat = Heartbeat.objects.filter(name="sweep").values_list("at", flat=True).first()
-    return beat is None or (timezone.now() - beat).total_seconds() > max(60.0, 4 * conf.SWEEP_SECONDS)
+    return stands_still(last_sweep_age())
 
 
 SHOWN = (

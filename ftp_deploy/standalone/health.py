@@ -1,17 +1,14 @@
 """``/healthz``: this process answers. ``/readyz``: it can do its work. Both are for machines and need no login."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.contrib.auth.decorators import login_not_required
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from ftp_deploy.conf import conf
-from ftp_deploy.models import Heartbeat
+from ftp_deploy.deploys.sweep import last_sweep_age, stands_still
 
 BROKER_SECONDS = 2.0
 
@@ -43,18 +40,12 @@ def check_broker() -> str:
     return "ok"
 
 
-def sweep_age() -> timedelta | None:
-    """Return how long ago the last sweep was, None before the first."""
-    beat = Heartbeat.objects.filter(name="sweep").first()
-    return timezone.now() - beat.at if beat else None
-
-
 def check_sweep() -> str:
     """A recent sweep proves that a worker with beat runs. Raises ``NotReady``."""
-    age = sweep_age()
+    age = last_sweep_age()
     if age is None:
         raise NotReady("no sweep has run yet: is a worker running?")
-    if age.total_seconds() > max(60.0, 4 * conf.SWEEP_SECONDS):
+    if stands_still(age):
         raise NotReady(f"the last sweep was {int(age.total_seconds())} s ago: is a worker running?")
     return f"{int(age.total_seconds())} s ago"
 

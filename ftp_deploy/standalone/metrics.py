@@ -13,10 +13,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from ftp_deploy.deploys.sweep import last_sweep_age
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.models.deploy import DeployState
 from ftp_deploy.models.service import ServiceStatus
-from ftp_deploy.standalone.health import sweep_age
 from ftp_deploy.standalone.site import site
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,7 +32,7 @@ class DatabaseCollector:
         yield self.deploys()
         yield from self.queue()
         yield from self.per_service()
-        age = sweep_age()
+        age = last_sweep_age()
         if age is not None:
             yield GaugeMetricFamily("ftp_deploy_sweep_age_seconds", "Time since the last sweep.", age.total_seconds())
 

@@ -1,15 +1,17 @@
 """Every page answers, within few queries, with the security headers, and only to those who may."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from django.urls import reverse
+from django.utils import timezone
 
 import ftp_deploy
-from ftp_deploy.models import Account, AuditEntry, Deploy, Notification, Service
+from ftp_deploy.models import Account, AuditEntry, Deploy, Heartbeat, Notification, Service
 from ftp_deploy.server import deeds, urls
 from tests.server import sample
 
@@ -251,3 +253,21 @@ def test_times_are_those_of_the_viewer(operator, services):
     assert "Jan. 16, 2026, 8:30 a.m. JST" in operator.get(url).content.decode()
     operator.cookies["ftpdeploy_zone"] = "../../etc/passwd"
     assert "Jan. 15, 2026, 11:30 p.m. UTC" in operator.get(url).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("waited", "swept", "said"), [(60, None, True), (60, 300, True), (60, 5, False), (5, None, False)]
+)
+def test_a_deploy_that_waits_while_no_worker_is_seen_says_so(operator, services, waited, swept, said):
+    now = timezone.now()
+    service = Service.objects.get(repository_name="documentation")
+    deploy = Deploy.objects.create(service=service, state="queued", position=1)
+    Deploy.objects.filter(pk=deploy.pk).update(created_at=now - timedelta(seconds=waited))
+    Heartbeat.objects.all().delete()
+    if swept is not None:
+        Heartbeat.objects.create(name="sweep", at=now - timedelta(seconds=swept))
+    for address in (
+        reverse("ftpdeploy_deploy_detail", args=[deploy.pk]),
+        reverse("ftpdeploy_service_manage", args=[service.pk]),
+    ):
+        assert ("No worker has been seen lately" in operator.get(address).content.decode()) is said
