@@ -408,7 +408,7 @@ def test_verify_says_what_the_command_says(operator, service, monkeypatch):
     assert "3 files are as they were deployed" in operator.post(url).content.decode()
     monkeypatch.setattr("ftp_deploy.server.views.verify.LONGEST", -1)
     page = operator.post(url).content.decode()
-    assert "only a part of it was listed" in page
+    assert f"only a part of it was listed. All of it: <code>manage.py ftp_deploy verify {service.pk}</code>" in page
     assert "are as they were deployed" not in page
 
 
