@@ -3,14 +3,13 @@
 import hashlib
 
 from ftp_deploy.conf import conf
-from ftp_deploy.exceptions import ConfigurationError
 from ftp_deploy.models import Deploy, Message, Notification
 from ftp_deploy.models.deploy import FINAL
 from ftp_deploy.models.message import Channel, Event
 from ftp_deploy.notifications import chat
 from ftp_deploy.notifications.recipients import people
 from ftp_deploy.notifications.webhook import label as webhook_label
-from ftp_deploy.providers import provider_class
+from ftp_deploy.providers import has_api
 
 
 def start_messages(deploy: Deploy) -> list[Message]:
@@ -73,16 +72,9 @@ def channel_messages(notification: Notification, deploy: Deploy, event: Event) -
 
 def _commit_messages(deploy: Deploy, event: Event) -> list[Message]:
     commit = deploy.after or deploy.commit
-    if not (conf.COMMIT_STATUS and commit and _has_api(deploy)):
+    if not (conf.COMMIT_STATUS and commit and has_api(deploy.service.provider, conf.PROVIDERS)):
         return []
     return [new_message(deploy, event, Channel.COMMIT, commit)]
-
-
-def _has_api(deploy: Deploy) -> bool:
-    try:
-        return provider_class(deploy.service.provider, conf.PROVIDERS).has_api
-    except (ConfigurationError, ImportError, AttributeError):
-        return False
 
 
 def new_message(deploy: Deploy, event: Event, channel: Channel, recipient: str, address: str = "") -> Message:

@@ -26,6 +26,14 @@ def provider_class(name: str, further: Mapping[str, str] | None = None) -> type[
     return found
 
 
+def has_api(name: str, further: Mapping[str, str] | None = None) -> bool:
+    """Whether a forge can be asked for hooks and told of commits; False where there is none of that name."""
+    try:
+        return provider_class(name, further).has_api
+    except (ConfigurationError, ImportError, AttributeError):
+        return False
+
+
 def open_provider(name: str, account: Account, further: Mapping[str, str] | None = None) -> Provider:
     """Return the provider ``name`` for ``account``."""
     return provider_class(name, further)(account)

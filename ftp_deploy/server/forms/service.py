@@ -51,6 +51,7 @@ class ServiceForm(SecretsFormMixin, forms.ModelForm):
             "roll_back_unhealthy",
             "after_urls",
             "secret_key",
+            "hook_secret",
             "signature_required",
             "groups",
         ]
@@ -73,6 +74,10 @@ class ServiceForm(SecretsFormMixin, forms.ModelForm):
             "secret_key": _("30 letters and digits, part of the hook’s address. Renew it if it became known."),
             "enabled": _("Off: pushes are answered but nothing is deployed."),
             "set_modification_time": _("Files get the time of the deploy’s commit."),
+            "hook_secret": _(
+                "Made for you, and given to the forge with the hook. For a hook that you add by hand enter one of your"
+                " own, here and there. After a change a hook that is there has to be added again."
+            ),
             "signature_required": _("Unsigned hooks are refused. Leave it on."),
         }
 

@@ -9,8 +9,10 @@ from django.shortcuts import get_object_or_404
 from django.views.generic import TemplateView
 
 from ftp_deploy.access import services_for
+from ftp_deploy.conf import conf
 from ftp_deploy.deploys.restore import is_restorable
 from ftp_deploy.models import Deploy, Service, ServiceManifest
+from ftp_deploy.providers import has_api
 from ftp_deploy.server import live
 from ftp_deploy.server.overview import Counts, Row, counts_of
 from ftp_deploy.server.progress import current_deploys, lacks_worker, progress_of
@@ -118,6 +120,7 @@ class Manage(Page, TemplateView):
             lacks_worker=stuck,
             restorable={deploy.pk for deploy in failed_rows if is_restorable(deploy)},
             hook_state=hook_state(service),
+            hook_by_hand=not has_api(service.provider, conf.PROVIDERS),
             bars=bars,
             median=median,
             manifest=ServiceManifest.objects.filter(service=service).defer("data").first(),
