@@ -38,6 +38,18 @@ def test_a_secret_of_ones_own_is_kept_and_not_shown(operator):
     assert "canary-of-the-pipeline" not in page
 
 
+def test_a_secret_is_not_cleared_while_hooks_must_be_signed(operator):
+    service = make_service()
+    address = reverse("ftpdeploy_service_edit", args=[service.pk])
+    clear = form_of(service, hook_secret="", password="") | {"hook_secret-clear": "1"}
+    page = operator.post(address, clear).content.decode()
+    assert "Without a secret no hook can be signed" in page
+    assert Service.objects.get().hook_secret == service.hook_secret
+    unsigned = {name: value for name, value in clear.items() if name != "signature_required"}
+    operator.post(address, unsigned)
+    assert (Service.objects.get().hook_secret, Service.objects.get().signature_required) == ("", False)
+
+
 @pytest.mark.parametrize(("provider", "by_hand"), [("git", True), ("github", False)])
 def test_where_no_api_can_add_the_hook_the_page_leads_to_its_address(operator, provider, by_hand):
     service = make_service(provider=provider)

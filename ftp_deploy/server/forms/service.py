@@ -98,11 +98,13 @@ class ServiceForm(SecretsFormMixin, forms.ModelForm):
             field.empty_label = words
 
     def clean(self) -> dict[str, Any]:
-        """Ask for a login, and name the repository where nobody did."""
+        """Ask for a login and for what hooks are signed with, and name the repository where nobody did."""
         cleaned = super().clean()
         given = cleaned.get("password") or cleaned.get("private_key")
         if not self.instance.pk and not given and "password" not in self.errors:
             self.add_error("password", _("Enter the password, or for SFTP a private key."))
+        if cleaned.get("hook_secret") == "" and cleaned.get("signature_required"):
+            self.add_error("hook_secret", _("Without a secret no hook can be signed: all would be refused."))
         slug = str(cleaned.get("repository_slug") or "")
         if slug and not cleaned.get("repository_name"):
             cleaned["repository_name"] = slug.rstrip("/").rpartition("/")[2].removesuffix(".git") or slug
