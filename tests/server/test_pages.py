@@ -271,3 +271,20 @@ def test_a_deploy_that_waits_while_no_worker_is_seen_says_so(operator, services,
         reverse("ftpdeploy_service_manage", args=[service.pk]),
     ):
         assert ("No worker has been seen lately" in operator.get(address).content.decode()) is said
+
+
+def test_a_set_of_channels_alone_shows_them_without_their_tokens(operator, settings):
+    Notification.objects.create(
+        name="chat",
+        channels="discord://1/canary-token",
+        channels_success=False,
+        webhook_url="https://hooks.example/canary",
+    )
+    address = reverse("ftpdeploy_notifications")
+    page = operator.get(address).content.decode()
+    assert page.count("discord://…") == page.count("https://hooks.example/…") == 1
+    assert "canary" not in page
+    settings.FTP_DEPLOY_ENCRYPTION_KEYS = ["A" * 43 + "="]
+    page = operator.get(address).content.decode()
+    assert "<strong>chat</strong>" in page
+    assert "discord" not in page

@@ -14,8 +14,10 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ftp_deploy import notifications
+from ftp_deploy.exceptions import EncryptionKeyError
 from ftp_deploy.inspections import LABELS
-from ftp_deploy.models import Deploy, Service
+from ftp_deploy.models import Deploy, Notification, Service
 from ftp_deploy.server import deeds
 
 register = template.Library()
@@ -145,6 +147,15 @@ def first_line(text: str) -> str:
 def check_label(name: str) -> str:
     """Return what people call a check, in the viewer's language."""
     return str(LABELS.get(name, name))
+
+
+@register.filter
+def channels(notification: Notification) -> list[str]:
+    """Name the channels and the webhook of a set, without their tokens; nothing where they cannot be read."""
+    try:
+        return notifications.channel_labels(notification)
+    except EncryptionKeyError:
+        return []
 
 
 register.filter("action_label", deeds.action_label)
