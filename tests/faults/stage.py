@@ -7,7 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -127,11 +127,12 @@ class Site:
 
     def live(self) -> dict[str, bytes]:
         """Return what lies on the server, whoever put it there."""
-        return {
-            str(path.relative_to(self.folder)): path.read_bytes()
-            for path in sorted(self.folder.rglob("*"))
-            if path.is_file()
-        }
+        found = {}
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file():
+                with suppress(FileNotFoundError):  # the probe file of a check comes and goes
+                    found[str(path.relative_to(self.folder))] = path.read_bytes()
+        return found
 
     def random_change(self, chance: random.Random) -> dict[str, bytes | None]:
         """Return some new, changed and deleted files, never nothing and never all."""
