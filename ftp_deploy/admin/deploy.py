@@ -22,7 +22,7 @@ LINES_ON_A_PAGE = 200
 class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
     """The log."""
 
-    list_display = ("id", "created_at", "service", "state_mark", "kind", "short_commit", "user_name", "files", "lasted")
+    list_display = ("id", "state_mark", "service", "created_at", "kind", "short_commit", "user_name", "files", "lasted")
     list_filter = ("state", "kind", "created_at", ("service", admin.RelatedOnlyFieldListFilter))
     list_select_related = ("service",)
     search_fields = ("=id", "service__repository_name", "user_name", "user_email", "after", "commit", "error")
@@ -71,12 +71,12 @@ class DeployAdmin(ReadOnly, ModelAdmin[Deploy]):
     @admin.display(description=_("files"))
     def files(self, deploy: Deploy) -> str:
         """Show how many files were added, modified and removed."""
-        return f"+{deploy.files_added} ~{deploy.files_modified} -{deploy.files_removed}"
+        return f"+{deploy.files_added}\xa0~{deploy.files_modified}\xa0-{deploy.files_removed}"
 
     @admin.display(description=_("duration"))
     def lasted(self, deploy: Deploy) -> str:
         """Show how long the run took."""
-        return f"{deploy.duration.total_seconds():.1f} s" if deploy.duration is not None else ""
+        return f"{deploy.duration.total_seconds():.1f}\xa0s" if deploy.duration is not None else ""
 
     def has_deploy_permission(self, request: HttpRequest) -> bool:
         """Say whether this user may deploy."""

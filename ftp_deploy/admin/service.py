@@ -72,14 +72,14 @@ class ServiceAdmin(AuditedAdmin[Service]):
     list_display = (
         "repository_name",
         "branch",
+        "status_mark",
+        "last_deploy",
+        "enabled",
         "provider",
         "protocol",
         "host",
         "path",
-        "status_mark",
-        "last_deploy",
         "checked_at",
-        "enabled",
     )
     list_filter = (
         "status",

@@ -20,6 +20,8 @@ ACTIONS = {
     "verify": _("Verify"),
     "add hook": _("Add hook"),
     "accept fingerprint": _("Accept fingerprint"),
+    "switch on": _("Switch on"),
+    "switch off": _("Switch off"),
     "renew keys": _("Renew the keys"),
     "change notification": _("Change the notification"),
     "add service": _("Add service"),

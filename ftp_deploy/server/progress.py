@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.text import capfirst
 
 from ftp_deploy.deploys.sweep import last_sweep_age, stands_still
 from ftp_deploy.models import Deploy
@@ -84,7 +85,7 @@ def progress_of(deploy: Deploy, waiting: int = 0) -> Progress:
         service=deploy.service_id,
         state=deploy.state,
         phase=deploy.phase,
-        phase_label=str(deploy.get_state_display() if queued else deploy.get_phase_display()),
+        phase_label=capfirst(deploy.get_state_display() if queued else deploy.get_phase_display()),
         percent=percent_of(deploy),
         files_done=deploy.files_done,
         files_total=deploy.files_total,

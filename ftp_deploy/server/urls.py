@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern] = [
     path("service/<int:pk>/delete/", service.DeleteService.as_view(), name="ftpdeploy_service_delete"),
     path("service/<int:pk>/live/", manage.ManageLive.as_view(), name="ftpdeploy_service_live"),
     path("service/<int:pk>/check/", actions.CheckService.as_view(), name="ftpdeploy_service_check"),
+    path("service/<int:pk>/switch/", actions.SwitchService.as_view(), name="ftpdeploy_service_switch"),
     path("service/<int:pk>/fingerprint/", actions.AcceptFingerprint.as_view(), name="ftpdeploy_service_fingerprint"),
     path("service/<int:pk>/hook/", actions.AddHook.as_view(), name="ftpdeploy_service_hook"),
     path("service/<int:pk>/keys/", dialogs.AskNewKeys.as_view(), name="ftpdeploy_service_keys"),

@@ -71,7 +71,10 @@ def new_deploy(service: Service, state: str, at: datetime, generator: random.Ran
     seconds = generator.uniform(1.5, 14)
     final = state not in ("queued", "running")
     phases = ["received", "fetching", "planning", "uploading", "switching", "finishing"]
-    reached = phases if state == "succeeded" else phases[:4]
+    reached = {"succeeded": phases, "queued": phases[:1], "cancelled": phases[:2], "superseded": phases[:2]}.get(
+        state, phases[:4]
+    )
+    planned = len(reached) > 2
     steps = {name: (at + timedelta(seconds=seconds * n / 6)).isoformat() for n, name in enumerate(reached)}
     return Deploy(
         **{
@@ -90,13 +93,13 @@ def new_deploy(service: Service, state: str, at: datetime, generator: random.Ran
             "finished_at": at + timedelta(seconds=seconds) if final else None,
             "notified_at": at + timedelta(seconds=seconds + 1) if final else None,
             "steps": steps,
-            "files_added": generator.randint(0, 9),
-            "files_modified": generator.randint(1, 40),
-            "files_removed": generator.choice([0, 0, 0, 2]),
-            "files_total": 47,
-            "files_done": 47,
-            "bytes_total": 2_202_009,
-            "bytes_done": 2_202_009,
+            "files_added": generator.randint(0, 9) * planned,
+            "files_modified": generator.randint(1, 40) * planned,
+            "files_removed": generator.choice([0, 0, 0, 2]) * planned,
+            "files_total": 47 * planned,
+            "files_done": 47 * planned,
+            "bytes_total": 2_202_009 * planned,
+            "bytes_done": 2_202_009 * planned,
             "position": at.timestamp(),
             **values,
         }

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from ftp_deploy.models import Account, Deploy, Notification, Service
+from ftp_deploy.models import Account, Change, Deploy, Notification, Service
 from tests.server import sample
 from tests.server.axe import violations
 
@@ -115,9 +115,13 @@ def more_states() -> list[str]:
         error="It would delete 40 files.",
         error_kind="TooManyDeletes",
         warnings=["a.txt: kept as it was."],
+        commits=[{"id": "a" * 40, "message": "x" * 300, "author_name": "y" * 90, "url": ""}],
         position=9e9,
     )
+    Change.objects.create(deploy=stopped, path=f"assets/{'deep/' * 40}{'x' * 90}.webp", action="add")
     cancelled = Deploy.objects.create(service=service, state="cancelled", error="Stopped by a person.", position=1)
+    Service.objects.filter(repository_name="documentation").update(enabled=False)
+    off = Service.objects.get(repository_name="documentation")
     page = reverse("ftpdeploy_deploy_detail", args=[waiting.pk])
     return [
         page,
@@ -127,6 +131,8 @@ def more_states() -> list[str]:
         reverse("ftpdeploy_deploy_confirm", args=[stopped.pk]),
         reverse("ftpdeploy_deploy_detail", args=[cancelled.pk]) + "?file=nothing",
         reverse("ftpdeploy_dashboard") + "?state=running",
+        reverse("ftpdeploy_dashboard") + "?state=disabled",
+        reverse("ftpdeploy_service_manage", args=[off.pk]),
         reverse("ftpdeploy_statistics") + f"?service={service.pk}&days=7",
         reverse("ftpdeploy_log") + "?user=nobody",
         reverse("ftpdeploy_account_delete", args=[Account.objects.first().pk]),

@@ -431,3 +431,15 @@ def test_every_phase_has_a_page(operator, service, phase):
     cache.clear()
     for name, pk in (("deploy_detail", deploy.pk), ("deploy_live", deploy.pk), ("service_manage", service.pk)):
         assert operator.get(reverse(f"ftpdeploy_{name}", args=[pk])).status_code == 200
+
+
+def test_a_service_is_switched_off_and_on_with_a_click(operator, service):
+    off = act(operator, "service_switch", service.pk, enabled="0")
+    service.refresh_from_db()
+    assert not service.enabled
+    assert "pushes are answered, but nothing is deployed" in off.content.decode()
+    assert "Deploy now" not in off.content.decode()
+    act(operator, "service_switch", service.pk, enabled="1")
+    service.refresh_from_db()
+    assert service.enabled
+    assert list(AuditEntry.objects.order_by("pk").values_list("action", flat=True)) == ["switch off", "switch on"]

@@ -112,7 +112,7 @@ class Journey:
         self.page.click("#figures button:has-text('Add hook')")
         self.see(".messages", "Pushes now reach this service")
         self.see("#figures", "active")
-        self.see("#status-card", "Ok")
+        self.see("#status-card", "OK")
 
     def push(self, message: str, **files: bytes | None) -> str:
         return self.clone.push({f"{name}.html": content for name, content in files.items()}, message)

@@ -36,7 +36,7 @@ def test_the_progress_bar_moves_and_the_page_ends_by_itself(open_page, running):
     until(page, "document.querySelector('[data-bind=files_done]').textContent === '300'")
     Deploy.objects.filter(pk=running.pk).update(state="succeeded", phase="finishing", finished_at=timezone.now())
     page.wait_for_selector(".run-panel", state="detached", timeout=SOON)
-    assert "success" in page.locator(f"#deploy-{running.pk}").inner_text()
+    assert "Success" in page.locator(f"#deploy-{running.pk}").inner_text()
 
 
 def test_a_new_deploy_appears_on_the_dashboard_while_a_person_types(open_page, services):
@@ -82,7 +82,7 @@ def test_a_selection_stays_until_it_is_given_up(open_page, running):
     page.wait_for_selector(".run-panel", state="detached", timeout=SOON)  # the other parts are new
     assert before
     assert page.evaluate("getSelection().toString()") == before
-    assert "running" in page.locator(f"#deploy-{running.pk}").inner_text()
+    assert "Running" in page.locator(f"#deploy-{running.pk}").inner_text()
     page.evaluate("getSelection().removeAllRanges()")
     page.wait_for_selector(f"#deploy-{running.pk} .state-good", timeout=SOON)
 

@@ -60,7 +60,7 @@ def pages() -> dict[str, list]:
 def readable() -> list[str]:
     """Names of the pages that answer a GET without a server or a forge."""
     asking = {"restore", "full", "rollback", "source", "check", "hook", "deploy", "now", "try", "test", "logout"}
-    asking |= {"cancel", "retry", "confirm", "browse", "preview", "connection", "fingerprint"}
+    asking |= {"cancel", "retry", "confirm", "browse", "preview", "connection", "fingerprint", "switch"}
     return [p.name for p in urls.urlpatterns if p.name.split("_")[-1] not in asking and "source" not in p.name]
 
 

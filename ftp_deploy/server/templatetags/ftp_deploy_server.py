@@ -8,9 +8,10 @@ from django import template
 from django.http import QueryDict
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -18,25 +19,12 @@ from ftp_deploy import notifications
 from ftp_deploy.exceptions import EncryptionKeyError
 from ftp_deploy.inspections import LABELS
 from ftp_deploy.models import Deploy, Notification, Service
-from ftp_deploy.server import deeds
+from ftp_deploy.server import deeds, marks
 
 register = template.Library()
 
-STATE_MARKS = {
-    Deploy.State.QUEUED: ("hourglass-split", "muted"),
-    Deploy.State.RUNNING: ("gear-wide-connected", "running"),
-    Deploy.State.SUCCEEDED: ("check-circle-fill", "good"),
-    Deploy.State.FAILED: ("x-circle-fill", "bad"),
-    Deploy.State.SKIPPED: ("skip-forward-fill", "warn"),
-    Deploy.State.RESTORED: ("check2-circle", "good"),
-    Deploy.State.CANCELLED: ("slash-circle", "muted"),
-    Deploy.State.SUPERSEDED: ("layers", "muted"),
-}
-STATUS_MARKS = {
-    Service.Status.OK: ("check-circle-fill", "good"),
-    Service.Status.FAILING: ("exclamation-triangle-fill", "bad"),
-    Service.Status.UNKNOWN: ("question-circle", "muted"),
-}
+TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+"""Characters that override the direction of text: a message could show itself as another one."""
 FORGE_ICONS = {"github": "github", "gitlab": "gitlab"}
 
 
@@ -53,19 +41,32 @@ def icon(name: str, label: str = "", css: str = "") -> SafeString:
 
 @register.simple_tag
 def state_mark(deploy: Deploy) -> SafeString:
-    """Draw a deploy's state: an icon of its own form, a colour, a word."""
-    name, tone = STATE_MARKS[Deploy.State(deploy.state)]
+    """Draw a deploy's state: an icon of its own form, a colour, a word, and on hover what it means."""
+    name, tone = marks.STATES[Deploy.State(deploy.state)]
     css = "spin" if deploy.state == Deploy.State.RUNNING else ""
     return format_html(
-        '<span class="state state-{}">{}<span>{}</span></span>', tone, icon(name, css=css), deploy.get_state_display()
+        '<span class="state state-{}" title="{}">{}<span>{}</span></span>',
+        tone,
+        marks.EXPLAINED[deploy.state],
+        icon(name, css=css),
+        capfirst(deploy.get_state_display()),
     )
+
+
+@register.filter
+def explained(deploy: Deploy) -> str:
+    """Say what the state of a deploy means."""
+    return str(marks.EXPLAINED[deploy.state])
 
 
 @register.simple_tag
 def status_icon(service: Service) -> SafeString:
-    """Draw the icon of a service's status."""
-    name, tone = STATUS_MARKS[Service.Status(service.status)]
+    """Draw the icon of what the last check of a service found."""
+    name, tone = marks.STATUSES[Service.Status(service.status)]
     return format_html('<span class="state state-{}">{}</span>', tone, icon(name))
+
+
+register.simple_tag(marks.health_of, name="health")
 
 
 @register.simple_tag
@@ -119,7 +120,7 @@ def took(span: timedelta | float | None) -> str:
         return "–"
     seconds = span.total_seconds() if isinstance(span, timedelta) else float(span)
     if seconds < 10:
-        return _("%(seconds)s s") % {"seconds": f"{seconds:.1f}"}
+        return _("%(seconds)s s") % {"seconds": number_format(seconds, 1)}
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return _("%(seconds)s s") % {"seconds": rest}
@@ -138,9 +139,9 @@ def short(commit: str) -> str:
 
 
 @register.filter
-def first_line(text: str) -> str:
-    """Return the first line of a commit message."""
-    return text.strip().partition("\n")[0]
+def subject(message: str) -> str:
+    """Return the first line of a commit message, without the marks that turn the direction of what follows."""
+    return message.strip().partition("\n")[0].translate(TURNS) or _("(no message)")
 
 
 @register.filter

@@ -16,6 +16,7 @@ from ftp_deploy.deploys import queue
 from ftp_deploy.deploys import restore as restoring
 from ftp_deploy.exceptions import ConfigurationError, FTPDeployError
 from ftp_deploy.models import Deploy, Service
+from ftp_deploy.server.overview import Row, counts_of
 from ftp_deploy.server.views.base import Page
 from ftp_deploy.validation import validate
 
@@ -125,8 +126,22 @@ class CheckService(ServiceAction):
         if self.request.headers.get("HX-Request"):
             list(messages.get_messages(self.request))
             part = "status_card" if self.request.headers.get("HX-Target") == "status-card" else "status_button"
-            return render(self.request, f"ftp_deploy/server/parts/{part}.html", {"service": self.service})
+            row = Row(self.service, counts=counts_of([self.service.pk])[self.service.pk])
+            return render(self.request, f"ftp_deploy/server/parts/{part}.html", {"service": self.service, "row": row})
         return super().answer()
+
+
+class SwitchService(ServiceAction):
+    """Switch the service on, or off for a while: pushes are answered, but nothing is deployed."""
+
+    def act(self, service: Service) -> str:
+        """Switch it to what the button said: a second click on an old page changes nothing."""
+        service.enabled = self.request.POST.get("enabled") == "1"
+        service.save(update_fields=["enabled"])
+        self.action = "switch on" if service.enabled else "switch off"
+        if service.enabled:
+            return _("The service is switched on: the next push goes live. Deploy now brings what was missed.")
+        return _("The service is switched off: pushes are answered, but nothing is deployed.")
 
 
 class AcceptFingerprint(ServiceAction):

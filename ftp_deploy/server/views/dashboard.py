@@ -21,12 +21,15 @@ PER_PAGE = 25
 def fingerprint(services: list[int]) -> str:
     """Return the version of the dashboard's list for the given services."""
     states = {
-        pk: [status, str(checked_at)]
-        for pk, status, checked_at in Service.objects.filter(pk__in=services).values_list("pk", "status", "checked_at")
+        pk: [*shown, str(checked_at)]
+        for pk, checked_at, *shown in Service.objects.filter(pk__in=services).values_list(
+            "pk", "checked_at", "status", "enabled"
+        )
     }
+    failed = Deploy.objects.failed().filter(service__in=services).count()
     newest = Deploy.objects.aggregate(newest=Max("pk"))["newest"]
     unfinished = list(Deploy.objects.unfinished().order_by("pk").values_list("pk", "state")[:200])
-    return live.version(sorted(states.items()), newest, unfinished)
+    return live.version(sorted(states.items()), newest, unfinished, failed)
 
 
 def has_login() -> bool:

@@ -28,7 +28,7 @@ FILES_PER_PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step as the page shows it: ``state`` is done, now, failed or pending."""
+    """One step as the page shows it: ``state`` is done, now, failed, stopped or pending."""
 
     label: str
     state: str
@@ -36,17 +36,27 @@ class Step:
     took: timedelta | None
 
 
-def step_labels() -> dict[str, str]:
-    """Return the steps in order, by their past tense."""
+def step_labels() -> dict[str, tuple[str, str]]:
+    """Return the steps in order: what each is called before its end, and after it."""
     return {
-        Deploy.Phase.RECEIVED: _("Received"),
-        Deploy.Phase.FETCHING: _("Fetched"),
-        Deploy.Phase.PLANNING: _("Planned"),
-        Deploy.Phase.UPLOADING: _("Uploaded"),
-        Deploy.Phase.SWITCHING: _("Switched"),
-        Deploy.Phase.CHECKING: _("Called"),
-        Deploy.Phase.FINISHING: _("Notified"),
+        Deploy.Phase.RECEIVED: (_("Receive"), _("Received")),
+        Deploy.Phase.FETCHING: (_("Fetch"), _("Fetched")),
+        Deploy.Phase.PLANNING: (_("Plan"), _("Planned")),
+        Deploy.Phase.UPLOADING: (_("Upload"), _("Uploaded")),
+        Deploy.Phase.SWITCHING: (_("Switch"), _("Switched")),
+        Deploy.Phase.CHECKING: (_("Call"), _("Called")),
+        Deploy.Phase.FINISHING: (_("Notify"), _("Notified")),
     }
+
+
+REACHED = {
+    Deploy.State.SUCCEEDED: "done",
+    Deploy.State.RUNNING: "now",
+    Deploy.State.QUEUED: "now",
+    Deploy.State.CANCELLED: "stopped",
+    Deploy.State.SUPERSEDED: "stopped",
+}
+"""How the step that a deploy has reached is shown; one that failed for all others."""
 
 
 def steps_of(deploy: Deploy) -> list[Step]:
@@ -61,13 +71,13 @@ def steps_of(deploy: Deploy) -> list[Step]:
     steps = []
     for number, name in enumerate(names):
         state = "done" if number < reached or deploy.state == Deploy.State.SUCCEEDED else "pending"
-        if number == reached and deploy.state != Deploy.State.SUCCEEDED:
-            state = {Deploy.State.RUNNING: "now", Deploy.State.QUEUED: "now"}.get(Deploy.State(deploy.state), "failed")
+        if number == reached:
+            state = REACHED.get(Deploy.State(deploy.state), "failed")
         began_at = began[name] if state != "pending" else None
         following = [began[later] for later in names[number + 1 :] if began[later]]
         ended = following[0] if following else deploy.finished_at
         took = ended - began_at if began_at and ended and ended >= began_at else None
-        steps.append(Step(labels[name], state, began_at, took))
+        steps.append(Step(labels[name][state == "done"], state, began_at, took))
     return steps
 
 

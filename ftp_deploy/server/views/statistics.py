@@ -6,7 +6,6 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import QuerySet
 from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
@@ -64,7 +63,7 @@ class Statistics(Page, TemplateView):
     def charts(self, found: figures.Figures) -> dict[str, Any]:
         """Return what the charts' script draws."""
         return {
-            "days": [date_format(day, "SHORT_DATE_FORMAT") for day in found.days],
+            "days": [day.isoformat() for day in found.days],
             "outcomes": [
                 {"label": _("Success"), "tone": "good", "values": found.by_day["succeeded"]},
                 {"label": _("Failed"), "tone": "bad", "values": found.by_day["failed"]},

@@ -13,6 +13,7 @@
     Chart.defaults.color = colour("ink-2");
     Chart.defaults.borderColor = colour("line");
     Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
+    const day = new Intl.DateTimeFormat(window.ftpdeploy.language, { day: "numeric", month: "short", timeZone: "UTC" });
     const base = { responsive: true, maintainAspectRatio: false, animation: still ? false : { duration: 250 }, interaction: { mode: "index", intersect: false } };
     const whole = { beginAtZero: true, ticks: { precision: 0, maxTicksLimit: 5 }, border: { display: false } };
     const across = { grid: { display: false }, ticks: { maxRotation: 0, autoSkip: true, autoSkipPadding: 16 } };
@@ -20,7 +21,7 @@
       new Chart(document.getElementById("chart-days"), {
         type: "bar",
         data: {
-          labels: data.days,
+          labels: data.days.map((one) => day.format(new Date(one))),
           datasets: data.outcomes.filter((one) => one.values.some(Boolean)).map((one) => ({ label: one.label, data: one.values, backgroundColor: colour(one.tone), borderRadius: 2, maxBarThickness: 28 })),
         },
         options: { ...base, scales: { x: { ...across, stacked: true }, y: { ...whole, stacked: true } }, plugins: { legend: { position: "bottom", labels: { boxWidth: 10, boxHeight: 10, useBorderRadius: true, borderRadius: 2 } } } },
