@@ -18,6 +18,7 @@ from django.db import DatabaseError
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
+from ftp_deploy.command_line import command, worker_command
 from ftp_deploy.conf import Conf, Setting, conf
 from ftp_deploy.fields import cipher
 
@@ -108,7 +109,7 @@ def check_site(**_options: Any) -> list[CheckMessage]:
         problems.append(
             Warning(
                 "The stored secrets are encrypted with a key made from SECRET_KEY.",
-                hint="Set FTP_DEPLOY_ENCRYPTION_KEYS; `manage.py ftp_deploy rotate-keys` then uses it.",
+                hint=f"Set FTP_DEPLOY_ENCRYPTION_KEYS; `{command('rotate-keys')}` then uses it.",
                 id="ftp_deploy.W001",
             )
         )
@@ -220,7 +221,7 @@ def sweep_problems() -> list[CheckMessage]:
     return [
         Warning(
             f"No sweep {since}: a deploy whose message was lost waits for ever.",
-            hint="Run a worker with beat (celery -A ftp_deploy worker -B), or `manage.py ftp_deploy sweep` by cron.",
+            hint=f"Run a worker with beat (`{worker_command()}`), or `{command('sweep')}` by cron.",
             id="ftp_deploy.W008",
         )
     ]

@@ -26,6 +26,13 @@ class Kept:
 KEPT = Kept()
 
 
+class Entered:
+    """What an input is given that was filled in on a form which was not saved: the text is not shown again."""
+
+    def __init__(self, stored: bool) -> None:
+        self.stored = stored
+
+
 class SecretInput(forms.Widget):
     """An empty input, a word on whether something is stored, and a box that clears it."""
 
@@ -41,7 +48,10 @@ class SecretInput(forms.Widget):
     def get_context(self, name: str, value: Any, attrs: dict[str, Any] | None) -> dict[str, Any]:
         """Tell the template whether a value is stored, never which."""
         context = super().get_context(name, None, attrs)
-        return {**context, "stored": bool(value), "lines": self.lines, "clear_name": self.clear_name(name)}
+        again = isinstance(value, Entered)
+        stored = value.stored if isinstance(value, Entered) else bool(value)
+        names = {"lines": self.lines, "clear_name": self.clear_name(name)}
+        return {**context, **names, "stored": stored, "again": again}
 
     @staticmethod
     def clear_name(name: str) -> str:
@@ -72,6 +82,10 @@ class SecretField(forms.CharField):
         if isinstance(value, Kept):
             return value
         return str(super().to_python(value)).replace("\r\n", "\n")
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Return what the input of a form that was not saved tells of: what is stored, and whether text was entered."""
+        return Entered(bool(initial)) if data is not KEPT and data else initial
 
     def run_validators(self, value: Any) -> None:
         """Validate new text only."""

@@ -2,10 +2,12 @@
 
 import pytest
 from cryptography.fernet import Fernet
+from django import forms
 from django.db import connection
 
 from ftp_deploy.exceptions import EncryptionKeyError
 from ftp_deploy.fields import Sealed
+from ftp_deploy.forms import SecretsFormMixin
 from ftp_deploy.models import Service
 
 pytestmark = pytest.mark.django_db
@@ -70,3 +72,26 @@ def test_each_row_has_its_own_keys() -> None:
     assert first.secret_key.isalnum()
     assert first.secret_key != second.secret_key
     assert first.hook_secret != second.hook_secret
+
+
+class OneSecret(SecretsFormMixin, forms.ModelForm):
+    class Meta:
+        model = Service
+        fields = ("password", "host")
+
+
+def test_a_form_that_was_not_saved_tells_what_is_stored_and_what_was_lost() -> None:
+    stored, lost = "Stored. Leave empty to keep it.", "Not saved yet: enter it again."
+    service = make_service()
+    for instance, entered, words in (
+        (None, "", set()),
+        (None, "canary-new", {lost}),
+        (service, "", {stored}),
+        (service, "canary-new", {lost}),
+    ):
+        form = OneSecret({"password": entered, "host": ""}, instance=instance)
+        assert not form.is_valid()
+        page = form.as_p()
+        assert {part for part in (stored, lost) if part in page} == words
+        assert ("password-clear" in page) == (instance is not None)
+        assert "canary" not in page

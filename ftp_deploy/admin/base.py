@@ -44,6 +44,12 @@ else:
 class AuditedAdmin(ModelAdmin[Row]):
     """Rows whose making, changing and deleting is written down; of services a person sees the permitted ones."""
 
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """Remember the names of the changed fields: Django's own message holds what the form calls them."""
+        related = [formset.prefix for formset in formsets or () if formset.has_changed()]
+        request.ftp_deploy_changed = [*form.changed_data, *related]  # type: ignore[attr-defined]
+        return super().construct_change_message(request, form, formsets, add)
+
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Write down that a row was added."""
         audit.record(request, f"add {self.opts.verbose_name_raw}", service_of(obj), str(obj))
@@ -51,9 +57,7 @@ class AuditedAdmin(ModelAdmin[Row]):
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
         """Write down that a row was changed, and which of its fields."""
-        fields = [
-            name for part in message if isinstance(part, dict) for name in part.get("changed", {}).get("fields", [])
-        ]
+        fields = getattr(request, "ftp_deploy_changed", [])
         audit.record(request, f"edit {self.opts.verbose_name_raw}", service_of(obj), str(obj), fields=fields)
         return super().log_change(request, obj, message)
 
@@ -97,11 +101,11 @@ class ReadOnly:
         return False
 
 
-def each(request: HttpRequest, rows: QuerySet[Row], action: str, act: Callable[[Row], str]) -> None:
+def each(request: HttpRequest, rows: QuerySet[Row], action: str, act: Callable[[Row], str], **detail: Any) -> None:
     """Do something with each selected row, say for each what came of it, and write down what was done.
 
     ``act`` returns the sentence of success; an ``FTPDeployError`` gives that of failure. ``action`` is the word of the
-    audit log.
+    audit log, which keeps ``detail`` beside it.
     """
     selected = list(rows[: MOST_ROWS + 1])
     for row in selected[:MOST_ROWS]:
@@ -111,6 +115,6 @@ def each(request: HttpRequest, rows: QuerySet[Row], action: str, act: Callable[[
             messages.error(request, f"{row}: {error.message} {error.advice}".rstrip())
         else:
             messages.success(request, f"{row}: {words}")
-            audit.record(request, action, service_of(row), str(row))
+            audit.record(request, action, service_of(row), str(row), **detail)
     if len(selected) > MOST_ROWS:
         messages.warning(request, _("Only the first %d rows were worked on.") % MOST_ROWS)

@@ -162,7 +162,13 @@ class ServiceAdmin(AuditedAdmin[Service]):
     @admin.action(description=_("Upload everything again"), permissions=["deploy"])
     def deploy_full(self, request: HttpRequest, services: QuerySet[Service]) -> None:
         """Deploy the branch with every file."""
-        each(request, services, "deploy", lambda service: _queued(queue.deploy_now(service, request.user, full=True)))
+        each(
+            request,
+            services,
+            "deploy",
+            lambda service: _queued(queue.deploy_now(service, request.user, full=True)),
+            full=True,
+        )
 
     @admin.action(description=_("Check the service"), permissions=["change"])
     def validate(self, request: HttpRequest, services: QuerySet[Service]) -> None:

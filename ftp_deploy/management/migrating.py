@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from ftp_deploy.command_line import command
 from ftp_deploy.deploys.tallies import recount
 from ftp_deploy.management.old_payloads import read_payload
 from ftp_deploy.management.old_tables import OldTables, Row
@@ -68,7 +69,7 @@ def _write(report: Report, out: TextIO, dry_run: bool) -> None:
     if dry_run:
         out.write("Nothing was stored: this was a dry run.\n")
     elif report.made["services"]:
-        out.write("Next: `manage.py ftp_deploy check`, and add each service's hook again; hooks are signed now.\n")
+        out.write(f"Next: `{command('check')}`, and add each service's hook again; hooks are signed now.\n")
 
 
 def _notification(row: Row, report: Report) -> Notification:

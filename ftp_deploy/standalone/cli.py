@@ -7,9 +7,24 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ftp_deploy import __version__
 from ftp_deploy.standalone.processes import die_with_parent
 
 Handler = Callable[[argparse.Namespace], int | None]
+
+SERVICE_COMMANDS = {
+    "deploy": "deploy the head of the branch",
+    "rollback": "put an earlier commit live again",
+    "restore": "deploy what failed",
+    "skip": "accept the server's state for failed deploys",
+    "check": "check services: server, login, path, repository, branch, hook",
+    "verify": "compare the server with what was put there",
+    "sweep": "wake what waits, send what waits",
+    "prune": "delete file lists, logs and messages of old deploys",
+    "migrate-from-2": "bring services, logs and notifications of a 2.x site over",
+    "rotate-keys": "encrypt every secret again with the first key",
+}
+"""The sub-commands of ``manage.py ftp_deploy``, which are ours as well: they are listed without loading Django."""
 
 DESCRIPTION = "A push to a git repository goes live on an FTP or SFTP server."
 
@@ -93,6 +108,13 @@ def run_manage(options: argparse.Namespace) -> None:
     utility.execute()
 
 
+def run_service_command(options: argparse.Namespace) -> None:
+    """``ftp-deploy deploy`` and its like: the sub-commands of the management command ``ftp_deploy``."""
+    from ftp_deploy.management.commands.ftp_deploy import Command
+
+    Command().run_from_argv(["ftp-deploy", "", options.name, *options.arguments])
+
+
 def add_web_options(parser: argparse.ArgumentParser) -> None:
     """Add where the site is served."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -111,7 +133,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--folder", type=Path, help="the data folder (default: DATA_FOLDER, else ~/.local/share/ftp-deploy)"
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"django-ftp-deploy {__version__}")
+    parser.set_defaults(handler=None, django=False)
+    commands = parser.add_subparsers(metavar="COMMAND")
 
     def command(name: str, handler: Handler, text: str, *, django: bool = True) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
@@ -134,6 +158,11 @@ def build_parser() -> argparse.ArgumentParser:
     backup.add_argument("file", type=Path, help="the archive to write, such as ftp-deploy.tar.gz")
     manage = command("manage", run_manage, "run any management command, such as: manage createsuperuser")
     manage.add_argument("arguments", nargs=argparse.REMAINDER, help="the command and its options")
+    for name, words in SERVICE_COMMANDS.items():
+        # No option is ours here, not even --help: all go to the management command.
+        work = commands.add_parser(name, help=words, add_help=False, prefix_chars="\0")
+        work.set_defaults(handler=run_service_command, django=True, name=name)
+        work.add_argument("arguments", nargs="*")
     demo = command("demo", run_demo, "see it work: forge, FTP server, web and worker on this machine", django=False)
     demo.add_argument("--once", action="store_true", help="check the whole way, then stop; the exit status tells")
     demo.add_argument("--repo", default="", help="a repository of yours: a path or an address")
@@ -144,11 +173,16 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status: 0 for success."""
     die_with_parent()
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.handler is None:
+        parser.print_help(sys.stderr)
+        return 2
     if options.django and options.folder:
         os.environ["DATA_FOLDER"] = str(options.folder.expanduser().absolute())
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management.base import CommandError
+    from django.db import DatabaseError
 
     try:
         if options.django:
@@ -158,5 +192,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger("ftp_deploy").debug("refused", exc_info=True)
         print(f"ftp-deploy: {error}", file=sys.stderr)
         return 2
+    except DatabaseError as error:
+        logging.getLogger("ftp_deploy").debug("the database refused", exc_info=True)
+        said = str(error).strip().partition("\n")[0]
+        print(f"ftp-deploy: The database: {said}\nRun `ftp-deploy doctor`, it says what to do.", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever reads what we print has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         return 130

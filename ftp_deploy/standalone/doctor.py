@@ -12,19 +12,28 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.mail import get_connection
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db import DatabaseError, connection
 
+from ftp_deploy import filebroker
 from ftp_deploy.conf import MEGABYTE, conf
 from ftp_deploy.exceptions import EncryptionKeyError
 from ftp_deploy.fields import EncryptedTextField
 from ftp_deploy.models import Account, Notification, Service
 from ftp_deploy.models.service import ServiceStatus
 from ftp_deploy.standalone import health
+from ftp_deploy.standalone.serve import waiting_migrations
 from ftp_deploy.standalone.setup import needs_first_account
 from ftp_deploy.standalone.site import site
 
 LEAST_FREE = 500 * MEGABYTE
+TOLD_BY_OTHERS = {"ftp_deploy.W003", "ftp_deploy.W004", "ftp_deploy.W008"}
+"""System checks whose matter a look of its own tells: the address, DEBUG, the worker."""
+ADVICE = {
+    "database": "Start the database server, and compare DATABASE_URL with it.",
+    "broker": "Start the broker, and compare BROKER_URL with it.",
+    "worker": "Start `ftp-deploy serve`, or `ftp-deploy worker` beside `ftp-deploy web`.",
+    "mail": "Compare EMAIL_URL with what your mail server wants.",
+}
 
 
 class Verdict(StrEnum):
@@ -64,10 +73,9 @@ def look_at_folder() -> Iterator[Finding]:
 def look_at_database() -> Iterator[Finding]:
     """The database: there, and at this version."""
     health.check_database()
-    executor = MigrationExecutor(connection)
-    waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    waiting = waiting_migrations()
     if waiting:
-        yield Finding(Verdict.BAD, "database", f"{len(waiting)} migrations wait", "Run `ftp-deploy migrate`.")
+        yield Finding(Verdict.BAD, "database", f"{waiting} migrations wait", "Run `ftp-deploy migrate`.")
         return
     yield Finding(Verdict.GOOD, "database", f"{connection.vendor}, up to date")
 
@@ -85,7 +93,8 @@ def look_at_accounts() -> Iterator[Finding]:
 def look_at_broker() -> Iterator[Finding]:
     """The broker answers."""
     health.check_broker()
-    yield Finding(Verdict.GOOD, "broker", str(current_app.conf.broker_url).partition("://")[0])
+    kind = str(current_app.conf.broker_url).partition("://")[0]
+    yield Finding(Verdict.GOOD, "broker", "embedded, in the data folder" if embedded_broker() else kind)
 
 
 def look_at_worker() -> Iterator[Finding]:
@@ -157,8 +166,11 @@ def look_at_settings() -> Iterator[Finding]:
     found = [
         message
         for message in checks.run_checks(include_deployment_checks=not settings.DEBUG)
-        if not message.is_silenced()
+        if not message.is_silenced() and message.id not in TOLD_BY_OTHERS
     ]
+    for name in site.UNKNOWN_NAMES:
+        text = f"the settings file holds {name}, which nothing reads"
+        yield Finding(Verdict.DOUBT, "settings", text, "Is it misspelt? The reference lists all names: Environment.")
     for message in found:
         verdict = Verdict.BAD if message.level >= checks.ERROR else Verdict.DOUBT
         yield Finding(verdict, str(message.id), message.msg, message.hint or "")
@@ -182,16 +194,32 @@ LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 )
 
 
+def advice(subject: str) -> str:
+    """Return what to do where a look found its subject dead."""
+    files = {"database": connection.vendor == "sqlite", "broker": embedded_broker()}
+    if files.get(subject):
+        return "It is kept in the data folder: see to that folder's owner, rights and free space."
+    return ADVICE.get(subject, "")
+
+
+def embedded_broker() -> bool:
+    """Whether messages are files in the data folder."""
+    return str(current_app.conf.broker_url).startswith(f"{filebroker.SCHEME}:")
+
+
 def findings() -> Iterator[Finding]:
-    """Take each look; one that cannot be taken is itself a finding."""
+    """Take each look; one that cannot be taken is itself a finding, with what was said first and what to do."""
     for look in LOOKS:
         subject = look.__name__.removeprefix("look_at_")
         try:
             yield from look()
         except health.NotReady as error:
-            yield Finding(Verdict.BAD, subject, str(error))
+            said = str(error.__cause__ or "").strip().partition("\n")[0]
+            yield Finding(Verdict.BAD, subject, f"{error}: {said}" if said else str(error), advice(subject))
+        except DatabaseError:
+            yield Finding(Verdict.DOUBT, subject, "cannot tell: see to the database first")
         except Exception as error:  # noqa: BLE001 - the doctor goes on to the next organ
-            yield Finding(Verdict.BAD, subject, f"{type(error).__name__}: {error}")
+            yield Finding(Verdict.BAD, subject, f"{type(error).__name__}: {error}", advice(subject))
 
 
 def report() -> int:

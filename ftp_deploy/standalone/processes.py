@@ -154,7 +154,7 @@ class Supervisor:
                     started[number], due[number] = time.monotonic(), 0.0
                 time.sleep(0.2)
         except Stopped as reason:
-            log.info("stopping (%s)", reason)
+            log.info("stopping (%s): running deploys are handed back", reason)
         finally:
             self.stop()
 

@@ -1,13 +1,21 @@
 """The processes of a site: ``web``, ``worker``, and ``serve``, which runs both."""
 
+import errno
 import logging
 import signal
+import socket
 import sys
+import warnings
 from argparse import Namespace
 from importlib import import_module
 from types import FrameType
+from typing import Any
 
+from celery.platforms import SecurityWarning  # type: ignore[import-untyped]
 from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 
 from ftp_deploy.conf import MEGABYTE, conf
 from ftp_deploy.links import public
@@ -21,8 +29,16 @@ CONNECTIONS = 1000
 log = logging.getLogger("ftp_deploy.standalone")
 
 
+def waiting_migrations() -> int:
+    """Return how many migrations the database lacks."""
+    executor = MigrationExecutor(connection)
+    return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
 def migrate() -> None:
     """Bring the database up to this version; harmless when it is."""
+    if waiting_migrations():
+        print("Bringing the database up to this version ...", flush=True)
     call_command("migrate", interactive=False, verbosity=0)
 
 
@@ -46,8 +62,6 @@ def first_account(host: str, port: int) -> None:
 
 def web(options: Namespace) -> None:
     """Serve the site with waitress until SIGTERM or Ctrl-C."""
-    import waitress
-
     from ftp_deploy.standalone.wsgi import application
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -60,7 +74,7 @@ def web(options: Namespace) -> None:
             "trusted_proxy": site.TRUSTED_PROXY,
             "trusted_proxy_headers": "x-forwarded-for x-forwarded-proto x-forwarded-host",
         }
-    server = waitress.create_server(
+    server = listen(
         application,
         host=options.host,
         port=options.port,
@@ -77,11 +91,47 @@ def web(options: Namespace) -> None:
     server.run()
 
 
+def listen(application: Any, *, host: str, port: int, **options: Any) -> Any:
+    """Return waitress's server, listening. Raises ``CommandError`` where the address cannot be had."""
+    import waitress
+
+    try:
+        return waitress.create_server(application, host=host, port=port, **options)
+    except (OSError, ValueError) as error:
+        raise CommandError(refusal(host, port, error)) from error
+
+
+def refusal(host: str, port: int, error: Exception) -> str:
+    """Say why an address cannot be listened on, and what to do."""
+    number = getattr(error, "errno", None)
+    advice = {
+        errno.EADDRINUSE: "Another program listens there: stop it, or choose another port with --port.",
+        errno.EACCES: "Ports below 1024 need rights: choose another port with --port, and put a proxy in front.",
+        errno.EADDRNOTAVAIL: "This machine has no such address: choose one with --host.",
+    }.get(number or 0, "Choose others with --host and --port.")
+    said = str(getattr(error, "strerror", None) or error).rstrip(".")
+    return f"Cannot listen on {host} port {port}: {said}. {advice}"
+
+
+def claim(host: str, port: int) -> None:
+    """Look whether the site's address can be had, before anything is asked or made. Raises ``CommandError``."""
+    try:
+        family, kind, _protocol, _name, place = socket.getaddrinfo(
+            None if host == "*" else host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise CommandError(refusal(host, port, error)) from error
+
+
 def worker(options: Namespace) -> None:
     """Run a Celery worker, with the clock for periodic work unless told otherwise."""
     app = import_module("ftp_deploy.celery").app
 
-    arguments = ["worker", "--loglevel", "INFO", "--concurrency", str(options.concurrency)]
+    warnings.filterwarnings("ignore", category=SecurityWarning)  # of running as root: nothing here is unpickled
+    arguments = ["--quiet", "worker", "--loglevel", "INFO", "--concurrency", str(options.concurrency)]
     arguments += ["--without-gossip", "--without-mingle"]
     if options.queues:
         arguments += ["--queues", options.queues]
@@ -94,9 +144,10 @@ def worker(options: Namespace) -> None:
 
 def serve(options: Namespace) -> None:
     """Migrate, see to the first account, then keep web and worker running until SIGTERM or Ctrl-C."""
+    print(f"Data folder: {site.DATA_FOLDER}", flush=True)
+    claim(options.host, options.port)
     migrate()
     first_account(options.host, options.port)
-    log.info("data folder: %s", site.DATA_FOLDER)
     stop_on_signals()
     web_options = ["--host", options.host, "--port", str(options.port), "--threads", str(options.threads)]
     environment = {"DATA_FOLDER": str(site.DATA_FOLDER)}

@@ -3,24 +3,36 @@
 See ``ftp_deploy.standalone.environment`` for where values come from; ``docs/reference/environment`` lists them all.
 """
 
+import logging
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
-import environ
+from django.conf import global_settings
 
-from ftp_deploy.standalone.environment import app_settings, data_folder, read_settings_file, stored_secret_key
+from ftp_deploy.standalone.environment import (
+    Environment,
+    app_settings,
+    data_folder,
+    database_settings,
+    mail_settings,
+    one_of,
+    public_address,
+    read_settings_file,
+    stored_secret_key,
+    unknown_names,
+)
 
+settings_file = read_settings_file()
 DATA_FOLDER = data_folder()
-read_settings_file(DATA_FOLDER)
-env = environ.Env()
+env = Environment()
 
 # Who we are
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or stored_secret_key(DATA_FOLDER)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 BASE_URL = env.str("BASE_URL", default="").rstrip("/")
-BASE = urlsplit(BASE_URL)
+BASE = public_address(BASE_URL)
 HTTPS = BASE.scheme == "https"
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[BASE.hostname] if BASE.hostname else [])
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
@@ -79,11 +91,11 @@ CRISPY_TEMPLATE_PACK = "bootstrap5"
 SILENCED_SYSTEM_CHECKS = (
     ["security.W004"] if HTTPS else ["security.W004", "security.W008", "security.W012", "security.W016"]
 )
+if not env.str("SECRET_KEY", default=""):
+    SILENCED_SYSTEM_CHECKS.append("ftp_deploy.W001")  # our key was made for this, and its file is nobody else's
 
 # Where things are kept
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_FOLDER}/database.sqlite3")
-}
+DATABASES: dict[str, dict[str, Any]] = {"default": database_settings(env, DATA_FOLDER / "database.sqlite3")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # A transaction that will write takes the lock at once and waits for it; WAL lets readers go on meanwhile.
     # synchronous=FULL: a push that was answered 2xx survives a power cut.
@@ -127,10 +139,10 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
-LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
-TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+LANGUAGE_CODE = one_of(env, "LANGUAGE_CODE", "en", dict(global_settings.LANGUAGES), "a language such as pl")
+TIME_ZONE = one_of(env, "TIME_ZONE", "UTC", available_timezones(), "a time zone such as Europe/Warsaw")
 USE_TZ = True
-vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+vars().update(mail_settings(env))
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default=f"ftp-deploy@{BASE.hostname or 'localhost'}")
 EMAIL_TIMEOUT = 30
 
@@ -140,7 +152,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{BASE.path}/"  # not for what else lives on the same host
-SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) if HTTPS else 0
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) * HTTPS
 SECURE_SSL_REDIRECT = False  # the proxy that speaks TLS redirects; health checks come without TLS
 TRUSTED_PROXY = env.str("TRUSTED_PROXY", default="127.0.0.1" if HTTPS else "")
 X_FRAME_OPTIONS = "DENY"
@@ -156,12 +168,13 @@ STORAGES = {
     "staticfiles": {"BACKEND": "ftp_deploy.standalone.static_files.VersionedFiles"},
 }
 
+LOG_LEVEL = one_of(env, "LOG_LEVEL", "INFO", logging.getLevelNamesMapping(), "DEBUG, INFO, WARNING or ERROR")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname:<7} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
@@ -169,9 +182,12 @@ LOGGING = {
         "kombu.connection": {"level": "ERROR"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
+        "celery.worker.consumer.connection": {"level": "INFO" if env.str("BROKER_URL", default="") else "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
         "waitress.queue": {"level": "ERROR"},
     },
 }
 
 vars().update(app_settings(env))
+UNKNOWN_NAMES = unknown_names(settings_file, env.asked) if settings_file else []

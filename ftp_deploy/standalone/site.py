@@ -19,6 +19,9 @@ class Site:
     CONTENT_SECURITY_POLICY: Setting[str] = Setting(
         "CONTENT_SECURITY_POLICY", "", "Another Content-Security-Policy than ours."
     )
+    UNKNOWN_NAMES: Setting[list[str]] = Setting(
+        "UNKNOWN_NAMES", [], "Names in the settings file that nothing reads: most likely misspelt."
+    )
     METRICS_TOKEN: Setting[str] = Setting("METRICS_TOKEN", "", "The bearer token that opens ``/metrics``.")
 
 

@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone, translation
 
-from ftp_deploy import tasks
+from ftp_deploy import deeds, tasks
 from ftp_deploy.exceptions import RepositoryUnavailable
 from ftp_deploy.models import Account, AuditEntry, Change, Deploy, Heartbeat, LogLine, Message, Notification, Service
 from ftp_deploy.providers.base import Hook
@@ -98,6 +98,40 @@ def test_a_service_shows_no_secret_and_keeps_those_left_empty(admin_client: Clie
     assert (stored.branch, stored.password, stored.passphrase, stored.hook_secret, stored.private_key) == (
         "live", "canary-password", "", "new-hook", "canary-key",
     )  # fmt: skip
+
+
+def test_the_record_is_kept_without_a_language_and_shown_in_the_viewer_s(
+    admin_client: Client, settings: Any, sent: list[Any]
+) -> None:
+    settings.LANGUAGE_CODE = "pl"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
+    service = secret_service()
+    service.notification = make_notification(("a@example.com", True, False))
+    service.save()
+    address = reverse("admin:ftp_deploy_service_change", args=[service.pk])
+    values = fields_of(admin_client.get(address)) | {"first_deploy": "adopt", "branch": "live"}
+    assert admin_client.post(address, values).status_code == 302
+    address = reverse("admin:ftp_deploy_notification_change", args=[service.notification.pk])
+    row = service.notification.addresses.get()
+    values = fields_of(admin_client.get(address)) | {
+        "addresses-TOTAL_FORMS": 1, "addresses-INITIAL_FORMS": 1, "addresses-0-id": row.pk,
+        "addresses-0-notification": row.notification_id, "addresses-0-email": row.email, "addresses-0-on_fail": "on",
+    }  # fmt: skip
+    assert admin_client.post(address, values).status_code == 302
+    act(admin_client, "service", "deploy_full", service)
+    kept = [(entry.action, entry.detail) for entry in AuditEntry.objects.order_by("pk")]
+    assert kept == [
+        ("edit service", {"fields": ["branch", "first_deploy"]}),
+        ("edit notification", {"fields": ["addresses"]}),
+        ("deploy", {"full": True}),
+    ]
+    listed = reverse("admin:ftp_deploy_auditentry_changelist")
+    page = admin_client.get(listed, {"action": "edit service"}, headers={"Accept-Language": "pl"}).content.decode()
+    with translation.override("pl"):
+        assert f">{deeds.action_label('edit service')}<" in page
+        assert deeds.action_label("edit service") != "Edit service"
+        assert deeds.field_label("first_deploy") in page
+    assert "edit service<" not in page
 
 
 def test_a_service_can_be_added(admin_client: Client, sent: list[Any], django_capture_on_commit_callbacks: Any) -> None:
@@ -314,7 +348,7 @@ def test_what_is_done_is_written_down(admin_client: Client, sent: Any) -> None:
     assert [(entry.user_name, entry.action) for entry in entries] == [
         ("admin", "deploy"), ("admin", "edit service"), ("admin", "delete service"),
     ]  # fmt: skip
-    assert entries[1].detail["fields"] == ["Password", "Branch"]
+    assert entries[1].detail["fields"] == ["password", "branch"]
     assert entries[0].address == "127.0.0.1"
     assert "canary" not in str([entry.detail for entry in entries])
 

@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 import ftp_deploy
+from ftp_deploy import deeds
 from ftp_deploy.models import Account, AuditEntry, Deploy, Heartbeat, Notification, Service
-from ftp_deploy.server import deeds, urls
+from ftp_deploy.server import urls
 from tests.server import sample
 
 pytestmark = pytest.mark.django_db

@@ -9,9 +9,11 @@ import pytest
 from celery import Celery
 from cryptography.fernet import Fernet
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.test import modify_settings
 from django.utils import timezone
 
+from ftp_deploy import filebroker
 from ftp_deploy.models import Heartbeat, Service
 from ftp_deploy.standalone import doctor, health
 from ftp_deploy.standalone.doctor import Verdict
@@ -82,6 +84,34 @@ def test_a_look_that_cannot_be_taken_is_a_finding_and_the_next_is_taken(monkeypa
     ]
 
 
+def test_what_needs_a_dead_database_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look_at_services() -> Any:
+        raise OperationalError("no such table")
+        yield
+
+    monkeypatch.setattr(doctor, "LOOKS", (look_at_services,))
+    assert [(found.verdict, found.text) for found in doctor.findings()] == [
+        (Verdict.DOUBT, "cannot tell: see to the database first")
+    ]
+
+
+def test_a_dead_part_is_told_with_the_reason_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("celery.current_app", Celery(broker="redis://:canary@127.0.0.1:1/0", set_as_current=False))
+    Heartbeat.objects.all().delete()
+    found = {finding.subject: finding for finding in doctor.findings()}
+    assert "Connection refused" in found["broker"].text
+    assert "canary" not in found["broker"].text
+    assert found["broker"].advice == "Start the broker, and compare BROKER_URL with it."
+    assert "ftp-deploy worker" in found["worker"].advice
+
+
+def test_files_in_the_data_folder_have_an_advice_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Celery(broker=f"{filebroker.SCHEME}://", set_as_current=False)
+    monkeypatch.setattr(doctor, "current_app", app)
+    assert doctor.advice("broker").startswith("It is kept in the data folder")
+    assert doctor.advice("other") == ""
+
+
 def test_accounts() -> None:
     User.objects.update(is_superuser=False)
     assert said(doctor.look_at_accounts) == [
@@ -104,7 +134,7 @@ def test_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_database_at_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said(doctor.look_at_database)[0][0] == Verdict.GOOD
-    monkeypatch.setattr(doctor.MigrationExecutor, "migration_plan", lambda *_: [1, 2])
+    monkeypatch.setattr(doctor, "waiting_migrations", lambda: 2)
     assert said(doctor.look_at_database) == [(Verdict.BAD, "database", "2 migrations wait")]
 
 
@@ -164,5 +194,8 @@ def test_services() -> None:
 
 def test_settings(settings: Any) -> None:
     settings.DEBUG = True
+    settings.UNKNOWN_NAMES = ["GITHUB_TOKN"]
     found = said(doctor.look_at_settings)
+    assert (Verdict.DOUBT, "settings", "the settings file holds GITHUB_TOKN, which nothing reads") in found
+    assert not {subject for _, subject, _ in found} & doctor.TOLD_BY_OTHERS
     assert (Verdict.BAD, "settings", "DEBUG is on") in found

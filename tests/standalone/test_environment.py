@@ -8,14 +8,27 @@ import environ
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from ftp_deploy.standalone.environment import app_settings, data_folder, read_settings_file, stored_secret_key
+from ftp_deploy.standalone.environment import (
+    Environment,
+    app_settings,
+    data_folder,
+    database_settings,
+    mail_settings,
+    one_of,
+    public_address,
+    read_settings_file,
+    stored_secret_key,
+    unknown_names,
+)
 
 
 @pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> environ.Env:
+def env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
     fresh: dict[str, str] = {}
     monkeypatch.setattr(environ.Env, "ENVIRON", fresh)
-    return environ.Env()
+    monkeypatch.setenv("DATA_FOLDER", str(tmp_path))
+    monkeypatch.delenv("SETTINGS_FILE", raising=False)
+    return Environment()
 
 
 def test_the_data_folder_is_made_and_private(monkeypatch, tmp_path) -> None:
@@ -60,8 +73,7 @@ def test_the_first_process_s_key_counts(tmp_path, monkeypatch) -> None:
 def test_the_settings_file_fills_what_the_environment_leaves_open(monkeypatch, tmp_path, env) -> None:
     env.ENVIRON["BASE_URL"] = "https://from.the.environment"
     (tmp_path / "settings.env").write_text("BASE_URL=https://from.the.file\nGITHUB_TOKEN=canary\n")
-    monkeypatch.delenv("SETTINGS_FILE", raising=False)
-    assert read_settings_file(tmp_path) == tmp_path / "settings.env"
+    assert read_settings_file() == tmp_path / "settings.env"
     assert env.ENVIRON["BASE_URL"] == "https://from.the.environment"
     assert env.ENVIRON["GITHUB_TOKEN"] == "canary"
 
@@ -69,7 +81,7 @@ def test_the_settings_file_fills_what_the_environment_leaves_open(monkeypatch, t
 def test_a_named_settings_file_must_exist(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("SETTINGS_FILE", str(tmp_path / "none"))
     with pytest.raises(ImproperlyConfigured, match="none"):
-        read_settings_file(tmp_path)
+        read_settings_file()
 
 
 def test_app_settings_are_read_in_their_own_type(env) -> None:
@@ -90,3 +102,102 @@ def test_app_settings_are_read_in_their_own_type(env) -> None:
         "FTP_DEPLOY_PROVIDERS": {"mine": "my.Provider"},
         "DEPLOY_GITHUB_SETTINGS": {"username": "u", "password": "t"},
     }
+
+
+def test_a_settings_file_may_have_spaces_comments_and_quotes(tmp_path, env) -> None:
+    (tmp_path / "settings.env").write_text(
+        "# mine\n\n  GITHUB_TOKEN = 'a b#c'\nexport METRICS_TOKEN=$tok=en\n", encoding="utf-8"
+    )
+    read_settings_file()
+    assert env.str("GITHUB_TOKEN") == "a b#c"
+    assert env.str("METRICS_TOKEN", default="") == "$tok=en"
+
+
+def test_a_line_that_is_no_setting_is_told_by_its_number_alone(tmp_path, env) -> None:
+    (tmp_path / "settings.env").write_text("BASE_URL=https://a.example.com\ncanary word\n")
+    with pytest.raises(ImproperlyConfigured, match=r"settings\.env, line 2: write one setting a line") as refused:
+        read_settings_file()
+    assert "canary" not in str(refused.value)
+
+
+def test_a_named_settings_file_may_name_the_data_folder(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(environ.Env, "ENVIRON", os.environ)
+    monkeypatch.setenv("DATA_FOLDER", "later")
+    monkeypatch.delenv("DATA_FOLDER")
+    (tmp_path / "site.env").write_text(f"DATA_FOLDER={tmp_path / 'elsewhere'}\n")
+    monkeypatch.setenv("SETTINGS_FILE", str(tmp_path / "site.env"))
+    read_settings_file()
+    assert data_folder() == tmp_path / "elsewhere"
+
+
+def test_a_misspelt_name_is_found(tmp_path, env) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("GITHUB_TOKN=x\nGITHUB_TOKEN=x\nMETRICS_TOKEN=x\nFTP_DEPLOY_SWEEP_SECONDS=2\nHTTPS_PROXY=x\n")
+    env.str("METRICS_TOKEN", default="")
+    assert unknown_names(file, env.asked) == ["GITHUB_TOKN"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("FTP_DEPLOY_SWEEP_SECONDS", "canary", "a number"),
+        ("FTP_DEPLOY_MAX_ATTEMPTS", "1.5", "a whole number"),
+        ("FTP_DEPLOY_COMMIT_STATUS", "canary", "on or off"),
+        ("FTP_DEPLOY_PROVIDERS", "canary", "a mapping in JSON"),
+    ],
+)
+def test_a_value_of_the_wrong_type_is_a_sentence_without_the_value(env, name, value, words) -> None:
+    env.ENVIRON[name] = value
+    with pytest.raises(ImproperlyConfigured, match=f"^{name} has to be {words}.$"):
+        app_settings(env)
+
+
+@pytest.mark.parametrize(
+    "url", ["deploy.example.com", "ftp://deploy.example.com", "https://", "http://a:b", "http://[x"]
+)
+def test_the_public_address_is_a_whole_one(url) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"^BASE_URL "):
+        public_address(url)
+
+
+def test_a_public_address_and_none(env) -> None:
+    assert public_address("https://a.example.com/deploy").hostname == "a.example.com"
+    assert public_address("").hostname is None
+
+
+@pytest.mark.parametrize("url", ["canary", "oracl://canary"])
+def test_an_address_of_no_database_is_a_sentence_without_it(env, tmp_path, url) -> None:
+    env.ENVIRON["DATABASE_URL"] = url
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL has to be") as refused:
+        database_settings(env, tmp_path / "file")
+    assert "canary" not in str(refused.value)
+
+
+def test_the_database_is_a_file_unless_named(env, tmp_path) -> None:
+    assert database_settings(env, tmp_path / "file")["NAME"] == str(tmp_path / "file")
+
+
+@pytest.mark.parametrize("url", ["canary", "smtpp://canary"])
+def test_an_address_of_no_mail_server_is_a_sentence_without_it(env, url) -> None:
+    env.ENVIRON["EMAIL_URL"] = url
+    with pytest.raises(ImproperlyConfigured, match=r"^EMAIL_URL has to be") as refused:
+        mail_settings(env)
+    assert "canary" not in str(refused.value)
+
+
+def test_one_of_many(env) -> None:
+    assert one_of(env, "LOG_LEVEL", "INFO", {"INFO"}, "INFO") == "INFO"
+    env.ENVIRON["LOG_LEVEL"] = "loud"
+    with pytest.raises(ImproperlyConfigured, match=r"^LOG_LEVEL has to be INFO or so, not 'loud'.$"):
+        one_of(env, "LOG_LEVEL", "INFO", {"INFO"}, "INFO or so")
+
+
+def test_an_empty_key_is_not_taken(tmp_path) -> None:
+    (tmp_path / "secret_key").touch()
+    with pytest.raises(ImproperlyConfigured, match="put it back from a backup"):
+        stored_secret_key(tmp_path)
+
+
+def test_a_key_that_cannot_be_made_says_what_to_do(tmp_path) -> None:
+    with pytest.raises(ImproperlyConfigured, match="change its owner"):
+        stored_secret_key(tmp_path / "none")

@@ -88,6 +88,16 @@ def test_it_becomes_ready_and_its_link_makes_an_account(site) -> None:
         assert site.status(path) == 200, path
 
 
+def test_what_is_printed_is_for_people(site) -> None:
+    assert until(lambda: "ready." in site.output.read_text(errors="replace"), 60)
+    shown = site.output.read_text(errors="replace")
+    assert shown.startswith("Data folder: ")
+    assert "Bringing the database up to this version" in shown
+    assert f"web: http://127.0.0.1:{site.port}/" in shown
+    for noise in ("[config]", "Warning", "Traceback", "files://", "AXES"):
+        assert noise not in shown
+
+
 def test_strangers_see_the_login_and_nothing_else(site) -> None:
     with urllib.request.urlopen(site.url + "/", timeout=20) as page:
         assert "/login/" in page.url

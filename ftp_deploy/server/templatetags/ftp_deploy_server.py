@@ -15,11 +15,12 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from ftp_deploy import notifications
+from ftp_deploy import deeds, notifications
+from ftp_deploy.command_line import worker_command
 from ftp_deploy.exceptions import EncryptionKeyError
 from ftp_deploy.inspections import LABELS
 from ftp_deploy.models import Deploy, Notification, Service
-from ftp_deploy.server import deeds, marks
+from ftp_deploy.server import marks
 
 register = template.Library()
 
@@ -159,6 +160,7 @@ def channels(notification: Notification) -> list[str]:
         return []
 
 
+register.simple_tag(worker_command)
 register.filter("action_label", deeds.action_label)
 register.filter("details", deeds.details)
 

@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
 
 from ftp_deploy import audit
+from ftp_deploy.command_line import command
 from ftp_deploy.deploys.verify import verify
 from ftp_deploy.exceptions import FTPDeployError
 from ftp_deploy.server.views.base import Page
@@ -19,19 +20,20 @@ LONGEST = 25.0
 
 
 class Verify(Page, TemplateView):
-    """Lists the server and compares it with the manifest, as ``manage.py ftp_deploy verify`` does."""
+    """Lists the server and compares it with the manifest, as the command ``verify`` does."""
 
     permission_required = "ftp_deploy.deploy_service"
     template_name = "ftp_deploy/server/verify.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Return the service."""
-        return super().get_context_data(service=service_of(self.request, self.kwargs["pk"]), **kwargs)
+        service = service_of(self.request, self.kwargs["pk"])
+        return super().get_context_data(service=service, line=command(f"verify {service.pk}"), **kwargs)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask, and show what differs."""
         service = service_of(request, pk)
-        context: dict[str, Any] = {"service": service}
+        context: dict[str, Any] = {"service": service, "line": command(f"verify {service.pk}")}
         try:
             report = verify(service, seconds=LONGEST)
         except FTPDeployError as error:
