@@ -23,6 +23,8 @@ TLS_REFUSALS = (425, 426, 522, 534)
 CORK = getattr(socket, "TCP_CORK", None)
 REASON_WAIT = 5.0
 """Seconds to wait for the server's own words after the data connection broke."""
+LONGEST_LISTING = 64 * 1024 * 1024
+"""Bytes of one directory's listing, which is held in memory."""
 
 
 class DataConnection:
@@ -206,8 +208,8 @@ class DataConnection:
         return TransferFailed(f"The data connection broke; could not {self.doing}: {reason}.", path=self.path)
 
 
-def fetch(control: Control, command: str, *, doing: str, path: str = "", limit: int = 64 * 1024 * 1024) -> bytes:
-    """Run a command that sends data, such as a listing, and return all of it, at most ``limit`` bytes."""
+def fetch(control: Control, command: str, *, doing: str, path: str = "") -> bytes:
+    """Run a command that sends data, such as a listing, and return all of it, at most ``LONGEST_LISTING`` bytes."""
     blocks = []
     size = 0
     with DataConnection(control, control.passive_port(), command, doing=doing, path=path) as data:
@@ -216,7 +218,7 @@ def fetch(control: Control, command: str, *, doing: str, path: str = "", limit: 
             while block := data.connection.recv(256 * 1024):
                 blocks.append(block)
                 size += len(block)
-                if size > limit:
+                if size > LONGEST_LISTING:
                     raise TransferFailed(f"The server sends without end; could not {doing}.", path=path)
         except OSError as error:
             raise data.failure(error) from error

@@ -278,9 +278,11 @@ class Download:
         try:
             data = await answer
         except StatusError as error:
-            if error.code == Status.EOF:
-                return b""
-            raise
+            if error.code != Status.EOF:
+                raise
+            if self._size is not None:  # nothing was asked for beyond it: the file is shorter now
+                raise self._changed() from error
+            return b""
         blocks = [data]
         self._offset += len(data)
         while len(data) == count and self._answers and is_fine(self._answers[0][1]):
@@ -300,8 +302,11 @@ class Download:
         self._lane = lane
         size = (await lane.channel.file_attributes(self._handle)).size
         if self._size is not None and size != self._size:
-            raise VerificationFailed(f"{self._shown} was changed on the server while it was read.", path=self._shown)
+            raise self._changed()
         self._size = size
+
+    def _changed(self) -> VerificationFailed:
+        return VerificationFailed(f"{self._shown} was changed on the server while it was read.", path=self._shown)
 
     def _ask_ahead(self) -> None:
         if self._lane is None:

@@ -30,10 +30,10 @@ two runs of a service overlapped, no temporary file is left, no secret can be re
 22 the reply to an upload is lost                        kills/test_kills: a_few_seeds
 23 the reply to a rename is lost                         transports/test_ftp_faults: a_lost_reply_of_a_rename
 24 a data connection leads nowhere                       transports/test_ftp_faults: epsv_that_leads_nowhere
-25 the server lets two connections in                    transports/test_ftp_faults: a_refused_connection_fails_nothing
+25 the server lets two connections in                    transports/test_ftp_limits: a_refused_connection_fails_nothing
 26 425, 426, 450, 451; 452 and 552; 530                  transports/test_ftp_faults: a_transient_refusal_is_tried_again
 26 the same: quota                                       transports/test_ftp_faults: a_full_disk_stops_at_once
-26 the same: a changed password                          transports/test_ftp_faults: a_wrong_password_is_tried_twice
+26 the same: a changed password                          transports/test_ftp_limits: a_wrong_password_is_tried_twice
 27 the server's disk is full                             transports/test_ftp_faults: a_real_full_disk
 28 packets are lost; the network is away for a while     faults/test_network: packets_are_lost_and_the_network_goes
 28 the same: between us and the server alone             kills/test_loss: a_link_that_loses_packets

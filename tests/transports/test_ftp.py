@@ -9,6 +9,7 @@ from ftp_deploy.exceptions import PermissionRefused
 from ftp_deploy.transports import open_transport
 from ftp_deploy.transports.base import Rename, Transport
 from tests.servers.base import FTPServer
+from tests.servers.fixtures import SERVERS, StartServer
 from tests.servers.proftpd import Proftpd
 from tests.servers.pureftpd import PureFTPd
 from tests.transports.contract import (
@@ -67,3 +68,17 @@ class TestFTP(TransportContract):
             assert found.st_mode & 0o777 == mode
         if transport.traits.set_time:
             assert int(found.st_mtime) == int(modified.timestamp())
+
+
+@pytest.mark.parametrize("name", list(SERVERS))
+def test_ipv6(start_server: StartServer, name: str) -> None:
+    try:
+        server = start_server(name, host="::1")
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    tree = contents(12)
+    with open_transport(server.target()) as transport:
+        transport.make_directories(directories(tree))
+        assert len(done(transport.upload([make_upload(path, content) for path, content in tree.items()]))) == len(tree)
+        assert {one.path for one in transport.walk() if not one.is_directory} == set(tree)
+    assert {path: server.read(path) for path in tree} == tree

@@ -1,16 +1,11 @@
-"""Servers that refuse, stall, lie and break: a clear error in bounded time, or the work goes on; nothing is lost.
+"""Servers that refuse, stall, lie and break: a clear error in bounded time, or the work goes on; nothing is lost."""
 
-Over 400 lines: one list of faults, each a few lines on the same servers.
-"""
-
-import fcntl
 import os
-import resource
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,143 +13,26 @@ import pytest
 
 from ftp_deploy.exceptions import (
     ConnectionFailed,
-    LoginRefused,
     PermissionRefused,
     StorageFull,
-    TooManyConnections,
+    TransferFailed,
     TransportError,
     VerificationFailed,
 )
-from ftp_deploy.transports import crew, open_transport
-from ftp_deploy.transports.base import Rename, Target, Traits
-from ftp_deploy.transports.ftp_control import Control
-from tests.servers.base import FTPServer, kill
-from tests.servers.fixtures import SERVERS, StartServer
+from ftp_deploy.transports import crew, ftp, ftp_data, open_transport
+from ftp_deploy.transports.base import Rename
+from tests.servers.base import FTPServer
+from tests.servers.fixtures import StartServer
 from tests.servers.pyftpd import RecordingHandler
-from tests.transports.contract import contents, directories, done, finish, make_upload, unguarded
+from tests.transports.contract import done, finish, make_upload, unguarded
+from tests.transports.scripted import Scripted, count, scripted
 
 pytestmark = pytest.mark.integration
-
-LIMITS: dict[str, dict[str, Any]] = {
-    "pyftpdlib": {"max_per_ip": 2},
-    "vsftpd": {"max_per_ip": 2},
-    "proftpd": {"max_per_host": 2},
-    "pure-ftpd": {"max_per_ip": 2},
-}
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "FIRST_PAUSE", 0.01)
-
-
-class Scripted(RecordingHandler):
-    """Answers some commands from a script: each reply once; the last one for ever if it is followed by "..."."""
-
-    script: dict[str, list[str]] = {}
-
-    def process_command(self, cmd: str, *arguments: Any, **details: Any) -> None:
-        replies = self.script.get(cmd)
-        if not replies:
-            super().process_command(cmd, *arguments, **details)
-            return
-        reply = replies[0]
-        if replies[1:] != ["..."]:
-            replies.pop(0)
-        if reply == "hang up":
-            self.close()
-        elif reply != "say nothing":
-            self.respond(reply)
-
-
-def scripted(start_server: StartServer, **attributes: Any) -> FTPServer:
-    return start_server("pyftpdlib", handler=Scripted, attributes=attributes)
-
-
-def count(server: FTPServer, command: str) -> int:
-    return sum(line.split(" ")[0] == command for line in server.log_text().splitlines())
-
-
-class TestLimits:
-    @pytest.mark.parametrize("name", list(SERVERS))
-    def test_a_refused_connection_fails_nothing(self, start_server: StartServer, name: str) -> None:
-        server = start_server(name, **LIMITS[name])
-        tree = contents(40)
-        with open_transport(server.target(max_connections=8)) as transport:
-            transport.make_directories(directories(tree))
-            sent = done(transport.upload([make_upload(path, content) for path, content in tree.items()]))
-            assert sorted(sent) == sorted(tree)
-            assert transport.traits.connection_ceiling in (1, 2)
-            target = server.target(max_connections=8, traits=transport.traits)
-        assert {path: server.read(path) for path in tree} == tree
-        with open_transport(target) as transport:
-            finish(transport.delete(list(tree), unguarded))
-        assert server.files() == set()
-
-    @pytest.mark.parametrize("name", list(SERVERS))
-    def test_a_wrong_password_is_tried_twice_at_most(self, start_server: StartServer, name: str) -> None:
-        server = start_server(name)
-        with pytest.raises(LoginRefused, match="530") as caught:
-            open_transport(server.target(password="wrong-canary")).connect()
-        assert "canary" not in str(caught.value) + repr(caught.value.__dict__)
-        if name == "pyftpdlib":
-            assert count(server, "PASS") <= 2
-
-    @pytest.mark.parametrize("name", list(SERVERS))
-    def test_a_wrong_password_goes_out_over_one_connection(self, start_server: StartServer, name: str) -> None:
-        """However many connections are opened ahead: they wait until the first one is logged in."""
-        server = start_server(name)
-        transport = open_transport(server.target(password="wrong-canary"))
-        transport.expect(500)
-        with pytest.raises(LoginRefused, match="530"):
-            transport.connect()
-        if name == "pyftpdlib":
-            assert count(server, "PASS") <= 2
-
-    @pytest.mark.parametrize("name", list(SERVERS))
-    def test_connections_opened_ahead_may_be_refused(self, start_server: StartServer, name: str) -> None:
-        server = start_server(name, **LIMITS[name])
-        tree = contents(40)
-        transport = open_transport(server.target(max_connections=8))
-        transport.expect(len(tree))
-        with transport:
-            transport.make_directories(directories(tree))
-            sent = done(transport.upload([make_upload(path, content) for path, content in tree.items()]))
-            assert sorted(sent) == sorted(tree)
-            assert transport.traits.connection_ceiling in (1, 2)
-        assert {path: server.read(path) for path in tree} == tree
-
-    def test_a_server_that_is_full(self, start_server: StartServer) -> None:
-        server = start_server("pyftpdlib", max_per_ip=1)
-        with (
-            open_transport(server.target()),
-            pytest.raises(TooManyConnections, match="421"),
-        ):
-            open_transport(server.target()).connect()
-
-    def test_a_ceiling_that_was_lifted_is_forgotten(self, pyftpd_server: FTPServer) -> None:
-        target = pyftpd_server.target(max_connections=3, traits=Traits(connection_ceiling=2))
-        with open_transport(target) as transport:
-            finish(transport.upload([make_upload(f"{n}", bytes(400_000)) for n in range(40)]))
-            assert transport.traits.connection_ceiling is None
-
-    def test_connections_that_were_closed_while_idle(self, start_server: StartServer) -> None:
-        server = start_server("vsftpd")
-        with open_transport(server.target()) as transport:
-            finish(transport.upload([make_upload(f"{n}", b"x") for n in range(30)]))
-            for pid in server.processes()[1:]:  # type: ignore[attr-defined]
-                kill(pid)
-            deadline = time.monotonic() + 10
-            while len(server.processes()) > 1 and time.monotonic() < deadline:  # type: ignore[attr-defined]
-                time.sleep(0.05)
-            steps = finish(transport.delete([f"{n}" for n in range(30)], unguarded))
-            assert not any(step.message for step in steps)
-        assert server.files() == set()
-
-    def test_more_connections_than_the_work_needs_are_not_opened(self, pyftpd_server: FTPServer) -> None:
-        with open_transport(pyftpd_server.target(max_connections=16)) as transport:
-            finish(transport.upload([make_upload(f"{n}", b"x") for n in range(3)]))
-        assert count(pyftpd_server, "USER") <= 3
 
 
 class TestReplies:
@@ -219,6 +97,48 @@ class TestReplies:
             assert {one.path for one in transport.walk()} == {"a", "a/page.html", "new.html"}
             assert transport.traits.machine_listing is False
 
+    @pytest.mark.parametrize(("reply", "rest"), [("502 no", "..."), ("450 busy", "450 busy")])
+    def test_sizes_without_size(self, start_server: StartServer, reply: str, rest: str) -> None:
+        """A server that knows no SIZE is asked for its listings; one that is busy is asked again."""
+        server = scripted(start_server, script={"SIZE": [reply, rest]})
+        server.write("a/page.html", b"12345")
+        with open_transport(server.target()) as transport:
+            assert transport.sizes(["a/page.html", "a/none"]) == {"a/page.html": 5, "a/none": None}
+
+    def test_a_server_that_is_always_busy_says_so(self, start_server: StartServer) -> None:
+        server = scripted(start_server, script={"SIZE": ["450 busy", "..."]})
+        server.write("page.html", b"12345")
+        with (
+            open_transport(server.target()) as transport,
+            pytest.raises(TransferFailed, match=r"tell the size of page\.html.*450 busy"),
+        ):
+            transport.sizes(["page.html"])
+
+    def test_a_rename_out_of_step_is_done_over_another_connection(self, start_server: StartServer) -> None:
+        server = scripted(start_server, script={"RNTO": ["553 no", "503 Bad sequence of commands"]})
+        server.write("page.html", b"old")
+        server.write(".page", b"new")
+        with open_transport(server.target()) as transport:
+            steps = finish(transport.rename([Rename(".page", "page.html")], unguarded))
+        assert done(steps) == ["page.html"]
+        assert server.read("page.html") == b"new"
+
+    def test_a_refused_time_is_not_asked_for_again(self, start_server: StartServer) -> None:
+        server = scripted(start_server, script={"MFMT": ["502 no", "..."]})
+        moment = datetime(2024, 2, 29, 12, tzinfo=UTC)
+        with open_transport(server.target(max_connections=1)) as transport:
+            for name in ("a", "b"):
+                assert done(transport.upload([make_upload(name, b"x", modified=moment)])) == [name]
+            assert transport.traits.set_time is False
+        assert count(server, "MFMT") == 1
+
+    def test_a_connection_that_died_while_idle_is_replaced(self, start_server: StartServer) -> None:
+        server = scripted(start_server, script={"NOOP": ["hang up"]})
+        server.write("page.html", b"content")
+        with open_transport(server.target()) as transport:
+            assert b"".join(transport.download("page.html")) == b"content"
+        assert count(server, "USER") == 2
+
     def test_a_lost_reply_of_a_rename(self, start_server: StartServer) -> None:
         """The rename was done, then the connection was cut: that is no reason to fail."""
 
@@ -268,6 +188,41 @@ class TestRenameOverNothing:
         with open_transport(server.target()) as transport:
             assert transport.probe().rename_over is False
         assert server.files() == set()
+
+    def test_where_the_new_file_cannot_follow_the_old_one_comes_back(self, start_server: StartServer) -> None:
+        """The old file was moved aside, and then the server refuses the new one: the page is where it was."""
+
+        class Partial(self.Refusing):  # type: ignore[name-defined,misc]
+            def ftp_RNTO(self, path: str) -> None:  # noqa: N802
+                if str(self._rnfr).endswith("/.page"):
+                    self.respond("550 Not this one.")
+                    self._rnfr = None
+                    return
+                super().ftp_RNTO(path)
+
+        server = start_server("pyftpdlib", handler=Partial)
+        server.write("page.html", b"old")
+        server.write(".page", b"new")
+        with open_transport(server.target()) as transport, pytest.raises(PermissionRefused, match=r"page\.html.*550"):
+            finish(transport.rename([Rename(".page", "page.html")], unguarded))
+        assert server.files() == {"page.html", ".page"}
+        assert server.read("page.html") == b"old"
+
+    def test_without_size_and_without_rename_over(self, start_server: StartServer) -> None:
+        """What is there is asked with RNFR then."""
+
+        class Older(self.Refusing, Scripted):  # type: ignore[name-defined,misc]
+            script = {"SIZE": ["502 no", "..."]}
+
+        server = start_server("pyftpdlib", handler=Older)
+        server.write("page.html", b"old")
+        server.write(".page", b"new")
+        with open_transport(server.target()) as transport:
+            renames = [Rename(".page", "page.html"), Rename(".other", "other.html")]
+            with pytest.raises(PermissionRefused, match=r"other\.html"):
+                finish(transport.rename(renames, unguarded))
+        assert server.files() == {"page.html"}
+        assert server.read("page.html") == b"new"
 
     def test_nothing_is_deleted_for_a_missing_successor(self, start_server: StartServer) -> None:
         server = start_server("pyftpdlib", handler=self.Refusing)
@@ -322,111 +277,57 @@ class TestDataConnections:
         with open_transport(server.target()) as transport, pytest.raises(TransportError, match="data port"):
             finish(transport.upload([make_upload("page.html", b"new")]))
 
+    def test_a_data_connection_that_is_refused_for_the_moment(self, start_server: StartServer) -> None:
+        server = scripted(start_server, script={"EPSV": ["425 busy"]})
+        with open_transport(server.target(max_connections=1)) as transport:
+            assert done(transport.upload([make_upload("page.html", b"new")])) == ["page.html"]
+            assert transport.traits.epsv is not False
+        server = scripted(start_server, script={"EPSV": ["425 busy", "..."]})
+        server.write("page.html", b"x")
+        with (
+            open_transport(server.target()) as transport,
+            pytest.raises(TransferFailed, match=r"open a data connection.*425 busy"),
+        ):
+            list(transport.download("page.html"))
 
-class RawServer:
-    """Says what it is told to every connection, and nothing else."""
+    @pytest.mark.parametrize("command", ["RETR", "MLSD"])
+    def test_a_transfer_that_never_begins(self, start_server: StartServer, command: str) -> None:
+        server = scripted(start_server, script={command: ["150 Here it comes.", "..."]})
+        server.write("page.html", b"content")
+        with open_transport(server.target(reply_timeout=0.5)) as transport, pytest.raises(TransportError) as caught:
+            list(transport.download("page.html") if command == "RETR" else transport.walk())
+        assert "The data connection broke" in caught.value.message
+        assert "no answer within 0 seconds" in caught.value.message
 
-    def __init__(self, talk: Callable[[socket.socket], None]) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.talk = talk
-        self.stopping = threading.Event()
-        self.threads = [threading.Thread(target=self._accept)]
-        self.threads[0].start()
+    def test_a_transfer_that_is_not_announced(self, start_server: StartServer) -> None:
+        """226 at the end without the 150 before it: all the same the file is there."""
 
-    def _accept(self) -> None:
-        self.listener.settimeout(0.05)
-        while not self.stopping.is_set():
-            try:
-                connection, _ = self.listener.accept()
-            except TimeoutError:
-                continue
-            thread = threading.Thread(target=self._talk, args=(connection,))
-            self.threads.append(thread)
-            thread.start()
+        class Terse(RecordingHandler):
+            def respond(self, reply: str, *arguments: Any, **details: Any) -> None:
+                if not reply.startswith(("125", "150")):
+                    super().respond(reply, *arguments, **details)
 
-    def _talk(self, connection: socket.socket) -> None:
-        with connection:
-            connection.settimeout(10)
-            try:
-                self.talk(connection)
-            except OSError:
-                return
+        server = start_server("pyftpdlib", handler=Terse)
+        server.write("page.html", b"content" * 1000)
+        with open_transport(server.target()) as transport:
+            assert b"".join(transport.download("page.html")) == b"content" * 1000
 
-    def stop(self) -> None:
-        self.stopping.set()
-        for thread in self.threads:
-            thread.join(15)
-        self.listener.close()
+    def test_a_listing_without_end(self, pyftpd_server: FTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        for number in range(20):
+            pyftpd_server.write(f"{number}.html", b"")
+        monkeypatch.setattr(ftp_data, "LONGEST_LISTING", 100)
+        with open_transport(pyftpd_server.target()) as transport, pytest.raises(TransferFailed, match="without end"):
+            list(transport.walk())
 
-    def target(self, **changes: Any) -> Target:
-        values = {"protocol": "ftp", "host": "127.0.0.1", "username": "u", "path": "/", "port": self.port}
-        limits = {"allow_private_addresses": True, "connect_timeout": 2.0, "reply_timeout": 0.5}
-        return Target(**{**values, **limits, **changes})
-
-
-@pytest.fixture
-def raw() -> Iterator[Callable[[Callable[[socket.socket], None]], RawServer]]:
-    running: list[RawServer] = []
-
-    def start(talk: Callable[[socket.socket], None]) -> RawServer:
-        running.append(RawServer(talk))
-        return running[-1]
-
-    yield start
-    for server in running:
-        server.stop()
-
-
-def say(*texts: bytes) -> Callable[[socket.socket], None]:
-    def talk(connection: socket.socket) -> None:
-        for text in texts:
-            connection.sendall(text)
-        connection.recv(1000)
-
-    return talk
-
-
-def drip(connection: socket.socket) -> None:
-    connection.sendall(b"220-")
-    deadline = time.monotonic() + 8
-    while time.monotonic() < deadline:
-        connection.sendall(b"x")
-        time.sleep(0.1)
-
-
-@pytest.mark.parametrize(
-    ("talk", "words"),
-    [
-        pytest.param(say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "does not speak FTP", id="http"),
-        pytest.param(say(b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak FTP", id="ssh"),
-        pytest.param(say(bytes(range(256)) * 40 + b"\n"), "does not speak FTP", id="binary"),
-        pytest.param(say(b"220 " + b"x" * 10_000_000), "does not speak FTP", id="ten megabytes in a line"),
-        pytest.param(say(b"220-hello\r\n" * 100_000), "without end", id="a reply without end"),
-        pytest.param(say(), "did not answer", id="silence"),
-        pytest.param(drip, "did not answer", id="a letter now and then"),
-        pytest.param(lambda connection: None, "closed the connection", id="hangs up"),
-        pytest.param(say(b"500 go away\r\n"), "turned us away: 500 go away", id="turned away"),
-        pytest.param(say(b"220 hi\r\n", b"230 in\r\n", b"999 x\r\n"), "does not speak FTP", id="no such code"),
-    ],
-)
-def test_what_is_no_ftp_server(raw: Callable[..., RawServer], talk: Callable[..., None], words: str) -> None:
-    server = raw(talk)
-    started = time.monotonic()
-    with pytest.raises(TransportError, match=words) as caught:
-        open_transport(server.target()).connect()
-    assert time.monotonic() - started < 25
-    assert len(str(caught.value)) < 1000
-
-
-def test_nobody_listens() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        target = Target(
-            "ftp", "127.0.0.1", "u", "/", port=unused.getsockname()[1], allow_private_addresses=True, connect_timeout=2
-        )
-        with pytest.raises(ConnectionFailed, match="refused"):
-            open_transport(target).connect()
+    def test_directories_without_end(self, pyftpd_server: FTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As a link that leads back to its own directory shows them."""
+        pyftpd_server.make_folder("a/b/c/d")
+        monkeypatch.setattr(ftp, "DEEPEST", 3)
+        with (
+            open_transport(pyftpd_server.target()) as transport,
+            pytest.raises(TransferFailed, match="more than 3 deep"),
+        ):
+            list(transport.walk())
 
 
 def test_a_command_that_is_never_answered(start_server: StartServer) -> None:
@@ -510,36 +411,3 @@ def test_refused_deletes_are_not_taken_for_done(start_server: StartServer, name:
         assert "free.txt" in told
         assert sorted(done(transport.delete(wanted, unguarded))) == sorted(wanted)
     assert server.files() == set()
-
-
-@pytest.mark.parametrize("name", list(SERVERS))
-def test_ipv6(start_server: StartServer, name: str) -> None:
-    try:
-        server = start_server(name, host="::1")
-    except OSError as error:
-        pytest.skip(f"no IPv6 here: {error}")
-    tree = contents(12)
-    with open_transport(server.target()) as transport:
-        transport.make_directories(directories(tree))
-        assert len(done(transport.upload([make_upload(path, content) for path, content in tree.items()]))) == len(tree)
-        assert {one.path for one in transport.walk() if not one.is_directory} == set(tree)
-    assert {path: server.read(path) for path in tree} == tree
-
-
-def test_a_waiting_connection_is_looked_at_whatever_its_number() -> None:
-    """A worker with fifty deploys holds more than 1,024 sockets; select(2) takes none of the later ones."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    high = 1100
-    if hard != resource.RLIM_INFINITY and hard <= high:
-        pytest.skip("this user may not open so many files")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, high + 100), hard))
-    ours, theirs = socket.socketpair()
-    try:
-        control = Control.__new__(Control)
-        with ours, theirs, socket.socket(fileno=fcntl.fcntl(ours, fcntl.F_DUPFD_CLOEXEC, high)) as control.connection:
-            assert control.connection.fileno() >= high
-            assert not control.is_stale()
-            theirs.sendall(b"421 Good night.\r\n")
-            assert control.is_stale()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,6 +1,7 @@
 """Replies, hashes, fingerprints and listings, without a server."""
 
 import hashlib
+import io
 import zlib
 
 import pytest
@@ -14,7 +15,7 @@ from ftp_deploy.exceptions import (
     TooManyConnections,
     TransferFailed,
 )
-from ftp_deploy.transports import ftp_listing
+from ftp_deploy.transports import ftp_listing, ftp_upload
 from ftp_deploy.transports.ftp_hashes import Hasher, hasher_for, read_hash
 from ftp_deploy.transports.ftp_replies import Reply, clean, refusal
 from ftp_deploy.transports.ftp_server import best_hash
@@ -63,6 +64,7 @@ def test_words_of_a_server_are_made_harmless() -> None:
         (("HASH SHA-1*;MD5",), "HASH SHA-1"),
         (("XCRC", "XMD5"), "XMD5"),
         (("XCRC filename;start;end",), "XCRC"),
+        (("HASH WHIRLPOOL;TIGER*", "XSHA1"), "XSHA1"),
         (("SIZE",), None),
     ],
 )
@@ -134,3 +136,26 @@ def test_only_a_listing_with_a_dot_proves_anything() -> None:
     assert ftp_listing._read_human(iter([dot]), "a").proves_empty
     assert not ftp_listing._read_human(iter([]), "a").proves_empty
     assert not ftp_listing._read_human(iter([dot, LISTINGS[0][0]]), "a").proves_empty
+
+
+def test_the_line_with_the_total_is_no_file() -> None:
+    assert [entry.path for entry in ftp_listing._read_human(iter(["total 8", LISTINGS[2][0]]), "").entries] == ["sub"]
+
+
+@pytest.mark.parametrize(("fact", "year"), [("20240229120000.1", 2024), ("yesterday", None), ("20240230120000", None)])
+def test_a_time_that_is_none_is_left_out(fact: str, year: int | None) -> None:
+    found = ftp_listing._read_time(fact)
+    assert (found.year if found else None) == year
+
+
+class ReadOnly:
+    """A stream that has nothing but ``read``."""
+
+    def __init__(self, content: bytes) -> None:
+        self.read = io.BytesIO(content).read
+
+
+def test_a_stream_without_readinto_is_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ftp_upload, "BLOCK", 4)
+    blocks = [bytes(block) for block in ftp_upload._blocks(ReadOnly(b"0123456789"), 10)]  # type: ignore[arg-type]
+    assert blocks == [b"0123", b"4567", b"89"]

@@ -109,8 +109,16 @@ class TestFTP:
         ):
             finish(transport.upload([make_upload("page.html", b"hello")]))
 
+    def test_a_server_that_refuses_to_hash_is_asked_no_more(self, start_server: StartServer) -> None:
+        server = hashing(start_server, "XSHA256", "sha256", damaged=0, refuses=True)
+        with open_transport(server.target(max_connections=1)) as transport:
+            uploads = [make_upload(name, b"hello") for name in ("a", "b", "c")]
+            assert sorted(done(transport.upload(uploads))) == ["a", "b", "c"]
+            assert transport.hash_kind == ""
+        assert {name: server.read(name) for name in "abc"} == dict.fromkeys("abc", b"hello")
 
-def hashing(start_server: StartServer, command: str, kind: str, damaged: int) -> FTPServer:
+
+def hashing(start_server: StartServer, command: str, kind: str, damaged: int, *, refuses: bool = False) -> FTPServer:
     """A server with one more command, which damages the first so many files before it hashes them."""
     left = [damaged]
 
@@ -127,6 +135,9 @@ def hashing(start_server: StartServer, command: str, kind: str, damaged: int) ->
             self.push("\r\n".join([first, *lines, last, ""]))
 
         def hash_it(self, path: str) -> None:
+            if refuses:
+                self.respond("504 Not today.")
+                return
             with open(path, "rb") as stream:
                 content = stream.read()
             if left[0]:
