@@ -7,12 +7,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ftp_deploy.exceptions import ConnectionFailed, FeatureMissing, LoginRefused, TransportError, UnsafePath
-from ftp_deploy.transports import open_transport
+from ftp_deploy.transports import crew, open_transport
 from ftp_deploy.transports.base import Target
 from ftp_deploy.transports.ftp_control import Control
 from tests.servers.raw import RawServer, Talk
 
 pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture

@@ -291,7 +291,10 @@ class TestDataConnections:
             list(transport.download("page.html"))
 
     @pytest.mark.parametrize("command", ["RETR", "MLSD"])
-    def test_a_transfer_that_never_begins(self, start_server: StartServer, command: str) -> None:
+    def test_a_transfer_that_never_begins(
+        self, start_server: StartServer, monkeypatch: pytest.MonkeyPatch, command: str
+    ) -> None:
+        monkeypatch.setattr(ftp_data, "REASON_WAIT", 0.05)
         server = scripted(start_server, script={command: ["150 Here it comes.", "..."]})
         server.write("page.html", b"content")
         with open_transport(server.target(reply_timeout=0.5)) as transport, pytest.raises(TransportError) as caught:

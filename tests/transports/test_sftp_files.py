@@ -52,15 +52,21 @@ class TestDirectories:
         assert (tmp_path / "a/b/c").is_dir()
 
     def test_one_without_a_parent_fails_by_name(self, tmp_path: Path) -> None:
-        with server_with(tmp_path) as server, SFTP(server.target()) as transport:
-            with pytest.raises(TransportError, match="Making the directory none/sub") as caught:
-                transport.make_directories(["none/sub"])
-            assert caught.value.path == "none/sub"
+        with (
+            server_with(tmp_path) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(TransportError, match="Making the directory none/sub") as caught,
+        ):
+            transport.make_directories(["none/sub"])
+        assert caught.value.path == "none/sub"
 
     def test_a_refused_one_fails_by_name(self, tmp_path: Path) -> None:
-        with server_with(tmp_path, mkdir=refuse) as server, SFTP(server.target()) as transport:
-            with pytest.raises(PermissionRefused, match=r"Making the directory sub.*not for you"):
-                transport.make_directories(["sub"])
+        with (
+            server_with(tmp_path, mkdir=refuse) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(PermissionRefused, match=r"Making the directory sub.*not for you"),
+        ):
+            transport.make_directories(["sub"])
 
 
 class TestRenames:
@@ -82,24 +88,33 @@ class TestRenames:
 
     def test_a_refused_look_at_a_file_is_no_missing_file(self, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_bytes(b"x")
-        with server_with(tmp_path, stat=refuse) as server, SFTP(server.target()) as transport:
-            with pytest.raises(PermissionRefused, match=r"page\.html"):
-                transport.sizes(["page.html"])
+        with (
+            server_with(tmp_path, stat=refuse) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(PermissionRefused, match=r"page\.html"),
+        ):
+            transport.sizes(["page.html"])
 
     def test_a_refused_delete_is_not_taken_for_done(self, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_bytes(b"x")
-        with server_with(tmp_path, remove=refuse) as server, SFTP(server.target()) as transport:
-            with pytest.raises(PermissionRefused, match=r"Deleting page\.html"):
-                finish(transport.delete(["page.html"], unguarded))
+        with (
+            server_with(tmp_path, remove=refuse) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(PermissionRefused, match=r"Deleting page\.html"),
+        ):
+            finish(transport.delete(["page.html"], unguarded))
         assert (tmp_path / "page.html").exists()
 
 
 class TestProbe:
     def test_a_path_that_is_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "www").write_bytes(b"")
-        with server_with(tmp_path) as server, SFTP(server.target(path="/www")) as transport:
-            with pytest.raises(PermissionRefused, match="/www is not a directory"):
-                transport.probe()
+        with (
+            server_with(tmp_path) as server,
+            SFTP(server.target(path="/www")) as transport,
+            pytest.raises(PermissionRefused, match="/www is not a directory"),
+        ):
+            transport.probe()
 
     def test_a_server_that_fails_without_a_reason(self, tmp_path: Path) -> None:
         """What a person can mend is the path: so it is named, and the status with it."""
@@ -107,9 +122,12 @@ class TestProbe:
         def write(*_arguments: Any) -> int:
             raise asyncssh.SFTPFailure("Failure")
 
-        with server_with(tmp_path, write=write, remove=refuse) as server, SFTP(server.target()) as transport:
-            with pytest.raises(PermissionRefused, match="Writing a file in /") as caught:
-                transport.probe()
+        with (
+            server_with(tmp_path, write=write, remove=refuse) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(PermissionRefused, match="Writing a file in /") as caught,
+        ):
+            transport.probe()
         assert caught.value.code == 4
 
     def test_two_probes_may_be_in_each_others_way(self, tmp_path: Path) -> None:
@@ -160,9 +178,12 @@ class TestListings:
     def test_directories_without_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sftp_files, "DEEPEST", 3)
         (tmp_path / "a/b/c/d").mkdir(parents=True)
-        with server_with(tmp_path) as server, SFTP(server.target()) as transport:
-            with pytest.raises(TransportError, match="nested more than 3 deep"):
-                list(transport.walk())
+        with (
+            server_with(tmp_path) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(TransportError, match="nested more than 3 deep"),
+        ):
+            list(transport.walk())
 
 
 class TestDownloads:
@@ -178,9 +199,12 @@ class TestDownloads:
 
     def test_a_refused_read_fails_by_name(self, tmp_path: Path) -> None:
         (tmp_path / "page.bin").write_bytes(self.content)
-        with server_with(tmp_path, read=refuse) as server, SFTP(server.target()) as transport:
-            with pytest.raises(PermissionRefused, match=r"Reading page\.bin.*not for you"):
-                list(transport.download("page.bin"))
+        with (
+            server_with(tmp_path, read=refuse) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(PermissionRefused, match=r"Reading page\.bin.*not for you"),
+        ):
+            list(transport.download("page.bin"))
 
     def test_a_file_that_shrinks_while_it_is_read_is_no_whole_file(self, tmp_path: Path) -> None:
         def read(self: asyncssh.SFTPServer, file: Any, offset: int, size: int) -> Any:
@@ -192,9 +216,12 @@ class TestDownloads:
         def open_(self: asyncssh.SFTPServer, path: bytes, flags: int, attrs: asyncssh.SFTPAttrs) -> Any:
             return open(self.map_path(path), "r+b", buffering=0)
 
-        with server_with(tmp_path, read=read, open=open_) as server, SFTP(server.target()) as transport:
-            with pytest.raises(VerificationFailed, match=r"page\.bin was changed on the server"):
-                list(transport.download("page.bin"))
+        with (
+            server_with(tmp_path, read=read, open=open_) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(VerificationFailed, match=r"page\.bin was changed on the server"),
+        ):
+            list(transport.download("page.bin"))
 
     def test_a_file_that_changed_while_the_line_was_cut_is_not_patched_together(self, tmp_path: Path) -> None:
         place = tmp_path / "page.bin"
@@ -221,14 +248,20 @@ class TestUploads:
         def write(*_arguments: Any) -> int:
             raise asyncssh.SFTPFailure("Failure")
 
-        with server_with(tmp_path, write=write) as server, SFTP(server.target()) as transport:
-            with pytest.raises(TransferFailed, match=r"Uploading page\.html"):
-                finish(transport.upload([make_upload("page.html", b"new")]))
+        with (
+            server_with(tmp_path, write=write) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(TransferFailed, match=r"Uploading page\.html"),
+        ):
+            finish(transport.upload([make_upload("page.html", b"new")]))
 
     def test_nor_is_one_of_a_server_that_does_not_tell_its_space(self, tmp_path: Path) -> None:
         def write(*_arguments: Any) -> int:
             raise asyncssh.SFTPFailure("Failure")
 
-        with server_with(tmp_path, write=write, statvfs=refuse) as server, SFTP(server.target()) as transport:
-            with pytest.raises(TransferFailed, match=r"Uploading page\.html"):
-                finish(transport.upload([make_upload("page.html", b"new")]))
+        with (
+            server_with(tmp_path, write=write, statvfs=refuse) as server,
+            SFTP(server.target()) as transport,
+            pytest.raises(TransferFailed, match=r"Uploading page\.html"),
+        ):
+            finish(transport.upload([make_upload("page.html", b"new")]))
