@@ -136,6 +136,7 @@ LOGOUT_REDIRECT_URL = "ftpdeploy_login"
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURES", default=10)
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_CALLABLE = "ftp_deploy.standalone.pages.locked_out"
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
@@ -155,6 +156,7 @@ SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{BASE.path}/"  # not for what else li
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=3600) * HTTPS
 SECURE_SSL_REDIRECT = False  # the proxy that speaks TLS redirects; health checks come without TLS
 TRUSTED_PROXY = env.str("TRUSTED_PROXY", default="127.0.0.1" if HTTPS else "")
+CSRF_FAILURE_VIEW = "ftp_deploy.standalone.pages.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = env.str("CONTENT_SECURITY_POLICY", default="")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
@@ -178,6 +180,7 @@ LOGGING = {
     "loggers": {
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "level": "WARNING", "propagate": True},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # strangers try names all day; the page tells people
         "asyncssh": {"level": "WARNING"},
         "kombu.connection": {"level": "ERROR"},
         "celery.beat": {"level": "WARNING"},

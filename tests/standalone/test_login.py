@@ -25,6 +25,10 @@ def log_in(password, address="192.0.2.7"):
     return Client(REMOTE_ADDR=address, SERVER_NAME="localhost").post(reverse(settings.LOGIN_URL), form).status_code
 print([log_in("right-word-7")] + [log_in("wrong") for _ in range(3)])
 print([log_in("right-word-7"), log_in("right-word-7", "198.51.100.9")])
+refused = Client(REMOTE_ADDR="192.0.2.7", SERVER_NAME="localhost").post(
+    reverse(settings.LOGIN_URL), {"username": "webmaster", "password": "right-word-7"}, headers={"Accept": "text/html"}
+)
+print("Too many wrong passwords" in refused.content.decode(), "gate-card" in refused.content.decode())
 """
 
 
@@ -35,4 +39,4 @@ def test_after_some_failures_an_address_has_to_wait(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, timeout=120, check=False
     )
-    assert done.stdout.splitlines() == ["[302, 200, 200, 429]", "[429, 302]"], done.stderr[-2000:]
+    assert done.stdout.splitlines() == ["[302, 200, 200, 429]", "[429, 302]", "True True"], done.stderr[-2000:]
