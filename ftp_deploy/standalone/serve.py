@@ -11,7 +11,7 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
-from celery.platforms import SecurityWarning  # type: ignore[import-untyped]
+from celery.platforms import SecurityWarning
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
