@@ -117,8 +117,6 @@ class Pack:
     def _header(self, place: int) -> "tuple[int, int, int, int | str | None]":
         """Return kind, size, start of the data, and for a delta the place or the id of its base."""
         data = os.pread(self._fd, 64, place)
-        if len(data) < 2:
-            raise BrokenPack("The pack that the forge sent is cut short.")
         kind, size, shift, position = data[0] >> 4 & 7, data[0] & 15, 4, 1
         try:
             while data[position - 1] & 0x80:

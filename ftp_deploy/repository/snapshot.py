@@ -52,11 +52,13 @@ class ObjectStore:
         file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115
         try:
             yield file
-            if file.tell():
-                file.flush()
-                pack = Pack(file, self.algorithm, self.folder)
-                pack.index(self._max_bytes)
-                self._packs.append(pack)
+            if not file.tell():
+                file.close()
+                return
+            file.flush()
+            pack = Pack(file, self.algorithm, self.folder)
+            pack.index(self._max_bytes)
+            self._packs.append(pack)
         except BaseException:
             file.close()
             raise

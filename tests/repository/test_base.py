@@ -1,7 +1,7 @@
 import pytest
 
 from ftp_deploy.exceptions import ConfigurationError
-from ftp_deploy.repository.base import GitSource
+from ftp_deploy.repository.base import GitSource, ssh_address
 
 
 def test_a_login_in_the_url_moves_out_of_it():
@@ -38,3 +38,8 @@ def test_secrets_are_not_shown():
     source = GitSource("https://user:hidden@forge.example/x?key=hidden", password="hidden", private_key="hidden")
     assert "hidden" not in source.shown_url
     assert "hidden" not in repr(source.cleaned())
+
+
+def test_an_ssh_address_that_cannot_be_read():
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        ssh_address("ssh://git@host:none/site.git")

@@ -173,6 +173,21 @@ class TestFetch:
         with pytest.raises(RepositoryUnavailable):
             fetch_objects(source, {"a": Pointer("a" * 64, 5)}, tmp_path)
 
+    @pytest.mark.parametrize(
+        ("said", "kind"),
+        [
+            ("ERROR: Permission denied to deploy key", RepositoryLoginRefused),
+            ("GitLab: You are not allowed to download code.", RepositoryLoginRefused),
+            ("fatal: '/x' does not appear to be a git repository", RepositoryMissing),
+            ("Out of memory", RepositoryUnavailable),
+            ("", RepositoryUnavailable),
+        ],
+    )
+    def test_what_a_server_says_before_it_hangs_up(self, said: str, kind: type[RepositoryError]) -> None:
+        error = git_ssh.refusal(GitSource("git@host:o/r.git"), said)
+        assert type(error) is kind
+        assert said in error.message
+
     def test_a_path_is_one_word_and_no_option(self, sshd: OpenSSH, repository: Path, tmp_path: Path) -> None:
         mark = tmp_path / "mark"
         for path in (f"/x';touch {mark};'", f"/$(touch {mark})", f"/`touch {mark}`"):

@@ -1,10 +1,13 @@
 """Git LFS against a real HTTP server."""
 
 import hashlib
+import io
+import json
 import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,10 +20,10 @@ from ftp_deploy.exceptions import (
     RepositoryUnavailable,
     UnresolvedPointer,
 )
-from ftp_deploy.repository import lfs
+from ftp_deploy.repository import lfs, lfs_http
 from ftp_deploy.repository.base import GitSource
 from ftp_deploy.repository.lfs import Pointer, fetch_objects, parse_pointer
-from ftp_deploy.repository.lfs_http import endpoint_of, same_origin
+from ftp_deploy.repository.lfs_http import Client, Failure, Link, Sink, endpoint_of, same_origin
 from tests.servers.lfs import LFSServer
 
 OID = hashlib.sha256(b"x").hexdigest()
@@ -98,6 +101,42 @@ def test_origins() -> None:
     assert not same_origin("https://host/a", "https://host:444/a")
     assert not same_origin("https://host@evil/a", "https://host/a")
     assert not same_origin("nonsense", "nonsense")
+    assert not same_origin("https://[host/", "https://[host/")
+
+
+class TestLinks:
+    """What is not followed whatever a forge says."""
+
+    entered = GitSource("https://forge.example/site.git", allow_private_addresses=False)
+
+    def test_a_link_in_clear_is_refused_where_a_person_entered_the_address(self) -> None:
+        item = {"oid": OID, "actions": {"download": {"href": "http://forge.example/x"}}}
+        refused = lfs._link_of(item, self.entered)
+        assert isinstance(refused, Failure)
+        assert "not encrypted" in refused.why
+
+    def test_a_redirect_from_https_to_http_is_not_followed(self) -> None:
+        client = Client(self.entered, allow_private=False)
+        link = Link("https://forge.example/x", (("X-Link", "signed"),), login=True)
+        assert client._followed(link, "http://elsewhere.example/y").url == "refused:unencrypted"
+        assert client._followed(link, "/y") == Link("https://forge.example/y", (("X-Link", "signed"),), login=True)
+        assert client._followed(link, "https://elsewhere.example/y") == Link("https://elsewhere.example/y")
+
+    @pytest.mark.parametrize("body", [b"<html>", b"[]", b"[" * 200_000])
+    def test_words_that_are_none_are_left_out(self, body: bytes) -> None:
+        assert lfs._message_of(body) == ""
+
+    @pytest.mark.parametrize(("host", "public"), [("127.0.0.1", False), ("1.1.1.1", True), ("no address", False)])
+    def test_only_public_addresses_are_public(self, host: str, public: bool) -> None:
+        assert lfs_http._is_public(host) is public
+
+    def test_a_full_disk_stops_the_transfer(self) -> None:
+        class Full(io.BytesIO):
+            def write(self, data: object, /) -> int:
+                raise OSError(28, "No space left on device")
+
+        assert Sink(Full(), 10).write(b"x") == -1
+        assert Sink(io.BytesIO(), 10).write(b"x") is None
 
 
 @pytest.mark.integration
@@ -202,11 +241,43 @@ class TestFetching:
     def test_a_link_that_is_not_http(self, server: LFSServer, tmp_path: Path, href: str) -> None:
         wanted = pointers(server, {"a": b"a"})
         item = {"oid": wanted["a"].oid, "size": 1, "actions": {"download": {"href": href}}}
-        import json
-
         server.batch_body = json.dumps({"objects": [item]}).encode()
         with pytest.raises(UnresolvedPointer):
             fetch_objects(source(server), wanted, tmp_path)
+
+    @pytest.mark.parametrize(
+        ("answer", "kind", "words"),
+        [
+            ({"transfer": "tus", "objects": []}, RepositoryError, "insists on the transfer 'tus'"),
+            ({"objects": [{"oid": "0" * 64, "size": 1}, 7]}, UnresolvedPointer, "says nothing about it"),
+            ({"objects": [{"oid": OID, "size": 1}]}, UnresolvedPointer, "gives no link"),
+            ({"objects": [{"oid": OID, "actions": {"download": {"href": 7}}}]}, UnresolvedPointer, "gives no link"),
+            (
+                {"objects": [{"oid": OID, "actions": {"download": {"href": "http://x/", "header": [1]}}}]},
+                UnresolvedPointer,
+                "link to it cannot be read",
+            ),
+        ],
+    )
+    def test_an_answer_without_a_link(
+        self, server: LFSServer, tmp_path: Path, answer: object, kind: type[RepositoryError], words: str
+    ) -> None:
+        server.batch_body = json.dumps(answer).encode()
+        with pytest.raises(kind, match=words):
+            fetch_objects(source(server), {"img/a.png": Pointer(OID, 1)}, tmp_path)
+
+    def test_a_disk_without_room_is_named_before_anything_is_asked(
+        self, server: LFSServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lfs.shutil, "disk_usage", lambda _folder: SimpleNamespace(free=10))
+        with pytest.raises(RepositoryError, match="have 11 bytes, but only 10 are free") as caught:
+            fetch_objects(source(server), pointers(server, {"a": b"a" * 11}), tmp_path)
+        assert "FTP_DEPLOY_SPOOL_DIRECTORY" in caught.value.advice
+        assert server.requests == []
+
+    def test_it_does_not_take_for_ever(self, server: LFSServer, tmp_path: Path) -> None:
+        with pytest.raises(RepositoryUnavailable, match="takes too long"):
+            fetch_objects(source(server, total_timeout=-1.0), pointers(server, {"a": b"a"}), tmp_path)
 
     def test_nobody_listens(self, tmp_path: Path) -> None:
         with LFSServer() as gone:

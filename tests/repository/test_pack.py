@@ -190,6 +190,7 @@ BACK = offset_back(len(BASE))
         ("does not fit", [BASE, stored(OFS_DELTA, b"\x0c\x05\x01a", extra=BACK)]),
         ("empty delta", [BASE, stored(OFS_DELTA, b"", extra=BACK)]),
         ("holds more than it says", [BASE, b"tail"]),
+        ("cut short", [BASE, b"\xb0" + b"\x80" * 80]),
     ],
 )
 def test_crafted_packs_are_refused(what, parts):
@@ -216,3 +217,18 @@ def test_a_bomb_is_refused_before_it_goes_off():
 def test_a_copy_of_size_zero_means_64_kibibytes():
     base = os.urandom(0x10000)
     assert b"".join(follow(BytesIO(b"\x80"), BytesIO(base))) == base
+
+
+def test_a_chain_of_deltas_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(pack_module, "MOST_LINKS", 2)
+    versions = [b"base content" + b"x" * step for step in range(4)]
+    parts = [stored(BLOB, versions[0])]
+    for old, new in pairwise(versions):
+        delta = number(len(old)) + number(len(new)) + copy(0, len(old)) + b"\x01x"
+        parts.append(stored(OFS_DELTA, delta, extra=offset_back(len(parts[-1]))))
+    pack = indexed(sealed(4, *parts))
+    with pytest.raises(BrokenPack, match="endless chain"):
+        pack.open(pack.entries[blob_id(versions[3])])
+    with pack.open(pack.entries[blob_id(versions[2])]) as file:
+        assert file.read() == versions[2]
+    pack.close()
