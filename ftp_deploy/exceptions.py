@@ -5,6 +5,7 @@
     FTPDeployError
     +- ConfigurationError            the settings or the service are wrong: a person has to act
     +- EncryptionKeyError            a stored secret cannot be read with the keys in the settings
+    +- DatabaseAway                  (transient) the database of this site broke off or refused a statement
     +- PlanError                     the tree cannot go live as it is
     |  +- UnsafePath                 a name that must not reach a server
     |  +- TooManyDeletes             more deletes than the service allows without being asked
@@ -76,6 +77,13 @@ class EncryptionKeyError(FTPDeployError):
     """A stored secret cannot be read with the keys in the settings."""
 
     advice = "Put the key that encrypted it into FTP_DEPLOY_ENCRYPTION_KEYS, or enter the secret again."
+
+
+class DatabaseAway(FTPDeployError):
+    """The database of this site broke off or refused a statement."""
+
+    transient = True
+    advice = "Look into the worker's log and the database's log, and whether its disk is full."
 
 
 class PlanError(FTPDeployError):

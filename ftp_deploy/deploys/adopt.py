@@ -29,9 +29,9 @@ def adopt_if_first(recorder: Recorder, service: Service, snapshot: Snapshot, ser
         return
     planned = plan_service(service, snapshot, manifest=Manifest())
     contents = Contents(snapshot)
-    contents.prepare(planned.plan.changes, recorder.lease.guard)
+    contents.prepare(planned.plan.changes, recorder.guard)
     expected = {change.path: contents.sizes[change.blob_id] for change in planned.plan.changes}
-    transport, guard = server.transport, recorder.lease.guard
+    transport, guard = server.transport, recorder.guard
     report = compare(expected, transport, tick=guard)
     if transport.hash_kind:
         report = compare_hashes(

@@ -38,6 +38,7 @@ def after_switch(recorder: Recorder, service: Service) -> None:
     if not urls and not _is_checked(service):
         return
     recorder.enter(Deploy.Phase.CHECKING)
+    recorder.flush()
     try:
         for result in wait_for(lambda: _call_all(urls), recorder.lease.guard_files):
             (recorder.log if result.ok else recorder.warn)(result.words)

@@ -168,11 +168,11 @@ def hold(lease: Lease) -> None:
 
 def stored_manifest(service_id: int) -> ServiceManifest:
     """Return the manifest's row; a new one belongs to the server that the service names now."""
+    stored = ServiceManifest.objects.filter(service=service_id).first()
+    if stored is not None:
+        return stored
     service = Service.objects.get(pk=service_id)
-    stored, _created = ServiceManifest.objects.get_or_create(
-        service=service, defaults={"destination": service.destination}
-    )
-    return stored
+    return ServiceManifest.objects.get_or_create(service=service, defaults={"destination": service.destination})[0]
 
 
 def follow_destination(lease: Lease, service: Service) -> bool:
@@ -206,7 +206,7 @@ def fold(service_id: int, rows: Sequence[Change]) -> None:
 def left_behind(service_id: int) -> list[Change]:
     """Return the rows of earlier runs whose content may still lie on the server under a temporary path."""
     rows = Change.objects.filter(deploy__service=service_id).exclude(temporary_path="")
-    return list(rows.select_related("deploy").order_by("pk"))
+    return list(rows.select_related("deploy").order_by("pk")) if rows.exists() else []
 
 
 def disown(places: Sequence[str]) -> None:

@@ -32,7 +32,11 @@ T = TypeVar("T")
 DATABASE_AWAY = (OperationalError, InterfaceError)
 """What a database raises that was restarted, is out of reach, or is locked by somebody else."""
 PAUSE = 0.5
-"""Seconds between two tries to reach a database that is away."""
+"""Seconds before the second try to reach a database that is away; doubled before each further one."""
+LONGEST_PAUSE = 8.0
+FORGIVEN = 2
+TRIES = 10
+"""How often a write is tried: about a minute. An error that comes back longer than that does not pass by itself."""
 
 
 def after(seconds: float) -> Any:
@@ -67,6 +71,7 @@ class Lease:
         self._last_beat = time.monotonic()
         self._lost = False
         self._cancelled = False
+        self._forgiven = 0
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{service_id}", daemon=True)
 
@@ -79,7 +84,8 @@ class Lease:
     ) -> None:
         self._left.set()
         self._thread.join()
-        self.give_up()
+        if kind is not None:
+            self.give_up()
         self.release()
 
     def guard(self) -> None:
@@ -121,6 +127,14 @@ class Lease:
         """Forget what was asked about the previous deploy of this lease."""
         self._cancelled = False
 
+    def is_forgiven(self) -> bool:
+        """Say whether a database that was away is no failed attempt, which it is ``FORGIVEN`` times for each lease.
+
+        An error that always comes back would otherwise be met again and again without a pause.
+        """
+        self._forgiven += 1
+        return self._forgiven <= FORGIVEN
+
     def mine(self) -> Any:
         """Select the service row as long as this lease is in force."""
         return Service.objects.filter(
@@ -138,16 +152,17 @@ class Lease:
     def persist(self, write: Callable[[], T]) -> T:
         """Run a write that may run twice; where the database is away try again, as long as the lease is surely held.
 
-        Raises ``LeaseLost`` once it is not.
+        Raises ``LeaseLost`` once it is not, and the database's own error where it comes back ``TRIES`` times.
         """
-        while True:
+        for number in range(TRIES - 1):
             try:
                 return write()
             except DATABASE_AWAY as error:
                 logger.warning("Service %s: the database is away: %s", self.service_id, type(error).__name__)
                 connection.close()
             self.must_hold()
-            self._left.wait(PAUSE)
+            self._left.wait(min(PAUSE * 2**number, LONGEST_PAUSE))
+        return write()
 
     def give_up(self) -> None:
         """Put back what this epoch still has as running: its worker lives, so nobody needs to count a crash."""

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from ftp_deploy.conf import conf
@@ -36,11 +37,17 @@ def succeeded(lease: Lease, deploy: Deploy, commit: str) -> None:
             earlier = Deploy.objects.filter(
                 service=deploy.service_id, state=Deploy.State.FAILED, position__lt=deploy.position
             )
-            rolled_back = earlier.filter(kind=Deploy.Kind.ROLLBACK)
-            tallies.move(deploy.service_id, rolled_back, Deploy.State.FAILED, Deploy.State.SUPERSEDED)
-            rolled_back.update(state=Deploy.State.SUPERSEDED, run=deploy)
-            earlier.update(state=Deploy.State.RESTORED, run=deploy)
+            if earlier.exists():
+                _restore(deploy, earlier)
     _tell(deploy)
+
+
+def _restore(deploy: Deploy, earlier: QuerySet[Deploy]) -> None:
+    """Say of failed deploys that ``deploy`` made up for them; a failed roll back has nothing that is live now."""
+    rolled_back = earlier.filter(kind=Deploy.Kind.ROLLBACK)
+    tallies.move(deploy.service_id, rolled_back, Deploy.State.FAILED, Deploy.State.SUPERSEDED)
+    rolled_back.update(state=Deploy.State.SUPERSEDED, run=deploy)
+    earlier.update(state=Deploy.State.RESTORED, run=deploy)
 
 
 def superseded(lease: Lease, deploy: Deploy) -> None:

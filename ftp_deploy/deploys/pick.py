@@ -1,7 +1,7 @@
 """Which deploy of a service runs next: strictly from the head of the line."""
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -14,6 +14,8 @@ from ftp_deploy.models.deploy import UNFINISHED
 
 GROUPING = ("service", "kind", "branch", "position", "crashes", "order_unknown")
 """The columns that decide about a group: a line may be long, and its other columns large."""
+DUE = ExpressionWrapper(Q(next_attempt_at=None) | Q(next_attempt_at__lte=Now()), output_field=BooleanField())
+"""Whether a deploy may be tried now, by the database's clock."""
 
 
 def take_next(lease: Lease) -> Deploy | None:
@@ -26,34 +28,29 @@ def take_next(lease: Lease) -> Deploy | None:
     with transaction.atomic():
         if not lease.mine().update(lease_until=after(conf.LEASE_SECONDS)):
             raise LeaseLost
-        service = Service.objects.get(pk=lease.service_id)
-        _count_crashes(service)
-        group = _due_group(service)
-        while group and group[-1].crashes >= conf.MAX_CRASHES:
+        _count_crashes(lease.service_id)
+        while (head := _due_head(lease.service_id)) is not None:
+            service = Service.objects.select_related("account").get(pk=lease.service_id)
+            group = _group(service, head)
+            if group[-1].crashes < conf.MAX_CRASHES:
+                return _start(service, group, lease.epoch) if service.enabled else None
             _park(group)
-            group = _due_group(service)
-        if not group or not service.enabled:
-            return None
-        return _start(group, lease.epoch)
+        return None
 
 
-def _count_crashes(service: Service) -> None:
-    """Put back what a dead worker left running."""
-    left = service.deploys.filter(state=Deploy.State.RUNNING)
-    left.filter(run=None).update(crashes=F("crashes") + 1, state=Deploy.State.QUEUED)
-    left.update(state=Deploy.State.QUEUED, run=None)
+def _count_crashes(service_id: int) -> None:
+    """Put back what a dead worker left running. MySQL reads what it has set already, so ``run`` is set last."""
+    one_more = Case(When(run=None, then=Value(1)), default=Value(0))
+    left = Deploy.objects.filter(service=service_id, state=Deploy.State.RUNNING)
+    left.update(crashes=F("crashes") + one_more, state=Deploy.State.QUEUED, run=None)
 
 
-def _due_group(service: Service) -> list[Deploy]:
-    """Return the deploys that run together now, the one that runs last; empty where the head has to wait."""
-    line = service.deploys.filter(state__in=UNFINISHED).in_order().only(*GROUPING)
-    head = line.first()
-    if head is None or not _is_due(head):
-        return []
+def _group(service: Service, head: Deploy) -> list[Deploy]:
+    """Return the deploys that run together with the first of the line, the newest last."""
     if head.kind != Deploy.Kind.PUSH or not service.combine_pushes:
         return [head]
     group = []
-    for deploy in line.filter(position__gte=head.position):
+    for deploy in _line(service.pk).filter(position__gte=head.position):
         if deploy.kind != Deploy.Kind.PUSH or deploy.branch != head.branch:
             break
         group.append(deploy)
@@ -61,10 +58,14 @@ def _due_group(service: Service) -> list[Deploy]:
     return group
 
 
-def _is_due(deploy: Deploy) -> bool:
-    return (
-        Deploy.objects.filter(Q(next_attempt_at=None) | Q(next_attempt_at__lte=Now()), pk=deploy.pk).only("pk").exists()
-    )
+def _line(service_id: int) -> QuerySet[Deploy]:
+    return Deploy.objects.filter(service=service_id, state__in=UNFINISHED).in_order().only(*GROUPING)
+
+
+def _due_head(service_id: int) -> Deploy | None:
+    """Return the first of the line; None where nothing waits, or where it has to wait and all others with it."""
+    head = _line(service_id).annotate(due=DUE).first()
+    return head if head is not None and head.due else None
 
 
 def _park(group: list[Deploy]) -> None:
@@ -80,8 +81,9 @@ def _park(group: list[Deploy]) -> None:
     )
 
 
-def _start(group: list[Deploy], epoch: int) -> Deploy:
+def _start(service: Service, group: list[Deploy], epoch: int) -> Deploy:
     chosen = Deploy.objects.get(pk=group[-1].pk)
+    chosen.service = service
     chosen.crashes = group[-1].crashes
     chosen.state = Deploy.State.RUNNING
     chosen.attempts += 1
@@ -91,9 +93,16 @@ def _start(group: list[Deploy], epoch: int) -> Deploy:
     chosen.finished_at = None
     chosen.error = chosen.error_kind = chosen.advice = ""
     chosen.order_unknown = any(deploy.order_unknown for deploy in group)
-    chosen.save()
+    chosen.save(update_fields=STARTED)
     others = [deploy.pk for deploy in group[:-1]]
     Deploy.objects.filter(pk__in=others).update(
         state=Deploy.State.RUNNING, run=chosen, epoch=epoch, started_at=chosen.started_at
     )
     return chosen
+
+
+STARTED = (
+    *("state", "crashes", "attempts", "epoch", "next_attempt_at", "started_at", "finished_at"),
+    *("error", "error_kind", "advice", "order_unknown"),
+)
+"""The columns that a start sets."""

@@ -34,19 +34,35 @@ class Recorder:
 
     def enter(self, phase: str) -> None:
         """Begin a phase. Raises ``LeaseLost`` where the row is no longer ours."""
-        self.deploy.phase = phase
-        self.deploy.steps[phase] = timezone.now().isoformat()
-        self.write(phase=phase, steps=self.deploy.steps)
-        self.flush()
+        values = self._begun(phase)
+        if self._is_due():
+            self.flush(**values)
+        else:
+            self._write_columns(values)
 
     def enter_switch(self) -> None:
         """Begin the switch; from here on nobody can cancel. Raises ``DeployCancelled`` where somebody just did."""
-        self.flush()
-        self.deploy.phase = Deploy.Phase.SWITCHING
-        self.deploy.steps[Deploy.Phase.SWITCHING] = timezone.now().isoformat()
-        rows = self.rows().filter(cancel_requested=False)
-        if not rows.update(phase=self.deploy.phase, steps=self.deploy.steps):
+        values = self._begun(Deploy.Phase.SWITCHING) | self._progress()
+        if not self.rows().filter(cancel_requested=False).update(**values):
             raise DeployCancelled if self.rows().exists() else LeaseLost
+        self._changed = False
+
+    def finish(self) -> None:
+        """Begin the last phase, with everything written that there is to tell. Raises ``LeaseLost``."""
+        self._write_news(self._begun(Deploy.Phase.FINISHING))
+
+    def _begun(self, phase: str) -> dict[str, Any]:
+        self.deploy.phase = phase
+        self.deploy.steps[phase] = timezone.now().isoformat()
+        return {"phase": phase, "steps": self.deploy.steps}
+
+    def _progress(self) -> dict[str, Any]:
+        return {name: getattr(self.deploy, name) for name in PROGRESS_COLUMNS}
+
+    def guard(self) -> None:
+        """Raise what must stop the run now; for waits, so that news is told and a cancellation is heard of."""
+        self.flush_if_due()
+        self.lease.guard()
 
     def write(self, **values: Any) -> None:
         """Set columns of the row. Raises ``LeaseLost`` where it is no longer ours."""
@@ -66,6 +82,12 @@ class Recorder:
             self.deploy.warnings.append(text)
             self._changed = True
 
+    def plan(self, **totals: int) -> None:
+        """Take the numbers of a plan."""
+        for name, value in totals.items():
+            setattr(self.deploy, name, value)
+        self._changed = True
+
     def advance(self, files: int, sent: int, current: str) -> None:
         """Count finished files and sent bytes; ``current`` is the file under way."""
         self.deploy.files_done += files
@@ -79,7 +101,7 @@ class Recorder:
 
         A database that is away loses nothing: what is new is kept for the next write.
         """
-        if time.monotonic() - self._written < INTERVAL:
+        if not self._is_due():
             return False
         try:
             self.flush()
@@ -91,21 +113,36 @@ class Recorder:
             return False
         return True
 
-    def flush(self) -> None:
-        """Write what is new, and look whether somebody cancelled."""
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._written >= INTERVAL
+
+    def flush(self, **values: Any) -> None:
+        """Write what is new, and with it further columns; look whether somebody cancelled."""
+        self._write_news(values)
+        if self.rows().filter(cancel_requested=True).exists():
+            self.lease.cancel()
+
+    def _write_news(self, values: dict[str, Any]) -> None:
         lines = self._lines
         with transaction.atomic():
-            if self._changed:
-                self.write(**{name: getattr(self.deploy, name) for name in PROGRESS_COLUMNS})
+            self._write_columns(values)
             LogLine.objects.bulk_create(
                 [LogLine(deploy=self.deploy, at=at, level=level, text=text) for at, level, text in lines],
                 batch_size=500,
             )
         self._lines = self._lines[len(lines) :]
-        self._changed = False
         self._written = time.monotonic()
-        if self.rows().filter(cancel_requested=True).exists():
-            self.lease.cancel()
+
+    def _write_columns(self, values: dict[str, Any]) -> None:
+        if self._changed:
+            values = values | self._progress()
+        if values:
+            self.write(**values)
+        self._changed = False
 
 
-PROGRESS_COLUMNS = ("files_done", "bytes_done", "current_file", "warnings")
+PROGRESS_COLUMNS = (
+    *("files_done", "bytes_done", "current_file", "warnings"),
+    *("files_total", "bytes_total", "files_added", "files_modified", "files_removed"),
+)
+"""What a running deploy counts: the columns that are written as it goes."""

@@ -15,6 +15,7 @@ from ftp_deploy.deploys.transfer import transfer
 from ftp_deploy.deploys.waiting import wait_for
 from ftp_deploy.deploys.wakeup import send, wake
 from ftp_deploy.exceptions import (
+    DatabaseAway,
     DeployCancelled,
     FTPDeployError,
     LeaseLost,
@@ -22,7 +23,7 @@ from ftp_deploy.exceptions import (
     WorkerDiskFull,
     WorkerStopping,
 )
-from ftp_deploy.models import Deploy, Service
+from ftp_deploy.models import Deploy
 from ftp_deploy.repository.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -48,12 +49,18 @@ def run_service(service_id: int, stop_asked: StopAsked = never, patience: float 
                 runs += 1
     except LeaseLost:
         logger.warning("Service %s: another worker goes on.", service_id)
+    except DATABASE_AWAY as error:
+        logger.warning("Service %s: left to the sweep, the database is away: %s", service_id, type(error).__name__)
+        return runs
     _wake_for_late_arrivals(service_id)
     return runs
 
 
 def run_deploy(lease: Lease, deploy: Deploy) -> None:
-    """Run one deploy to an outcome. Raises ``LeaseLost`` alone."""
+    """Run one deploy to an outcome.
+
+    Raises ``LeaseLost``, and what the database raises where it takes not even the outcome.
+    """
     lease.new_deploy()
     recorder = Recorder(deploy, lease)
     if conf.COMMIT_STATUS:
@@ -63,6 +70,7 @@ def run_deploy(lease: Lease, deploy: Deploy) -> None:
     except LeaseLost:
         raise
     except DeployCancelled:
+        lease.persist(recorder.flush)
         clean_up(recorder)
         lease.persist(lambda: outcome.cancelled(lease, deploy))
     except WorkerStopping:
@@ -71,7 +79,10 @@ def run_deploy(lease: Lease, deploy: Deploy) -> None:
         lease.persist(lambda: outcome.hand_back(lease, deploy))
     except DATABASE_AWAY as error:
         logger.warning("Deploy %s: the database was away: %s", deploy.pk, type(error).__name__)
-        lease.persist(lambda: outcome.hand_back(lease, deploy))
+        if lease.is_forgiven():
+            lease.persist(lambda: outcome.hand_back(lease, deploy))
+        else:
+            _fail(recorder, DatabaseAway())
     except FTPDeployError as error:
         _fail(recorder, error)
     except Exception as error:
@@ -87,18 +98,19 @@ UNFORESEEN = "The worker's log has the details. Please report this."
 
 def _put_live(recorder: Recorder) -> None:
     deploy = recorder.deploy
-    service = Service.objects.select_related("account").get(pk=deploy.service_id)
+    service = deploy.service
     recorder.enter(Deploy.Phase.FETCHING)
     commit = wanted_commit(deploy)
-    with wait_for(lambda: fetch_service(service, commit), recorder.lease.guard, Snapshot.close) as snapshot:
+    with wait_for(lambda: fetch_service(service, commit), recorder.guard, Snapshot.close) as snapshot:
         recorder.log(f"Fetched {service.branch} at {snapshot.commit[:12]}: {len(snapshot.tree)} files.")
         if is_outdated(recorder, snapshot):
+            recorder.lease.persist(recorder.flush)
             recorder.lease.persist(lambda: outcome.superseded(recorder.lease, deploy))
             return
         transfer(recorder, service, snapshot)
     recorder.log(f"{snapshot.commit[:12]} is live.")
     after_switch(recorder, service)
-    recorder.enter(Deploy.Phase.FINISHING)
+    recorder.finish()
     recorder.lease.persist(lambda: outcome.succeeded(recorder.lease, deploy, snapshot.commit))
     go_back(recorder, service)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from ftp_deploy.deploys.fetch import fetch_service
 from ftp_deploy.deploys.journal import BATCH, accept
@@ -70,11 +71,12 @@ def _entry(each: Difference, manifest: Manifest) -> Entry:
 
 
 def _unsettled(service: Service) -> list[Deploy]:
-    last = service.deploys.filter(state=Deploy.State.SUCCEEDED).order_by("-position").first()
-    skipped = service.deploys.filter(state=Deploy.State.SKIPPED, changes=None).exclude(after="")
-    if last is not None:
-        skipped = skipped.filter(position__gt=last.position)
-    return list(skipped.order_by("position", "pk"))
+    """Return skipped deploys without a plan, as far as nothing went live after them."""
+    live = Deploy.objects.filter(
+        service=OuterRef("service"), state=Deploy.State.SUCCEEDED, position__gte=OuterRef("position")
+    )
+    skipped = service.deploys.filter(~Exists(live), state=Deploy.State.SKIPPED, changes=None).exclude(after="")
+    return list(skipped.order_by("position", "pk")) if skipped.exists() else []
 
 
 def _tree(service: Service, commit: str) -> Wanted:

@@ -32,7 +32,7 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
     if follow_destination(recorder.lease, service):
         recorder.warn("The service names another server or path than before: everything is uploaded there.")
     recorder.enter(Deploy.Phase.PLANNING)
-    with Server(service, recorder.lease.guard) as server:
+    with Server(service, recorder.guard) as server:
         adopt_if_first(recorder, service, snapshot, server)
         leftovers = recovery.recover(server.transport, recorder) if left_behind(service.pk) else {}
         settle_skips(recorder, service)
@@ -43,7 +43,7 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
             deletes_confirmed=deploy.confirmed_deletes,
         )
         contents = Contents(snapshot)
-        contents.prepare(planned.plan.changes, recorder.lease.guard)
+        contents.prepare(planned.plan.changes, recorder.guard)
         journal = Journal.begin(
             recorder.lease, deploy, planned.plan.changes, contents.sizes, leftovers, atomic=service.atomic
         )
@@ -52,7 +52,7 @@ def transfer(recorder: Recorder, service: Service, snapshot: Snapshot) -> None:
             used = {row.temporary_path for row in journal.puts}
             recovery.remove_unused(server.transport, leftovers, used, recorder)
         blobs = {row.path: row.blob_id for row in journal.to_upload()}
-        if objects := contents.fetch_objects(service, blobs, recorder.lease.guard):
+        if objects := contents.fetch_objects(service, blobs, recorder.guard):
             recorder.log(f"Fetched {objects} files from Git LFS.")
         if journal.rows:
             server.expect(len(journal.to_upload()))
@@ -64,7 +64,7 @@ def _tell_plan(recorder: Recorder, planned: Planned, journal: Journal) -> None:
     for warning in planned.plan.warnings:
         recorder.warn(warning)
     complete = [row for row in journal.puts if row.state == Change.State.UPLOADED]
-    recorder.write(
+    recorder.plan(
         files_total=len(journal.rows),
         files_done=len(complete),
         bytes_total=sum(row.size for row in journal.puts),
@@ -78,7 +78,6 @@ def _tell_plan(recorder: Recorder, planned: Planned, journal: Journal) -> None:
             *(counts[action] for action in (Change.Action.ADD, Change.Action.MODIFY, Change.Action.DELETE))
         )
     )
-    recorder.flush()
 
 
 class _Transfer:
@@ -118,7 +117,7 @@ class _Transfer:
             self._record()
 
     def _record(self) -> None:
-        for write in (self.journal.write_uploaded, self.journal.write_applied, self.recorder.flush):
+        for write in (self.journal.write_uploaded, self.journal.write_applied):
             self.recorder.lease.persist(write)
 
     def _clear_the_way(self, planned: Planned) -> None:
