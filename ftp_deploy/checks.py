@@ -3,14 +3,16 @@
 Errors (always): ``E001`` encryption keys, ``E002`` type of a setting, ``E003`` dotted path of a forge or protocol,
 ``E004`` networks of an allow-list.
 Warnings (``check --deploy``): ``W001`` no encryption key, ``W002`` SQLite settings, ``W003`` no base URL, ``W004``
-DEBUG, ``W005`` unsigned hooks, ``W006`` plain FTP, ``W007`` unverified certificates. ``W008`` no sweep for five
-minutes (``check --deploy`` and ``check --database default``). All ids begin with ``ftp_deploy.``.
+DEBUG, ``W005`` unsigned hooks, ``W006`` plain FTP, ``W007`` unverified certificates, ``W009`` a Celery app without
+time-outs. ``W008`` no sweep for five minutes (``check --deploy`` and ``check --database default``). All ids begin with
+``ftp_deploy.``.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from celery import current_app
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004 - its name in Django
 from django.core.exceptions import ImproperlyConfigured
@@ -125,7 +127,7 @@ def check_site(**_options: Any) -> list[CheckMessage]:
         problems.append(
             Warning("DEBUG is on: pages show tracebacks, and workers grow with every query.", id="ftp_deploy.W004")
         )
-    return problems + sqlite_problems(settings.DATABASES)
+    return problems + sqlite_problems(settings.DATABASES) + broker_problems(current_app.conf)
 
 
 def sqlite_problems(databases: Mapping[str, Mapping[str, Any]]) -> list[CheckMessage]:
@@ -149,6 +151,35 @@ def sqlite_problems(databases: Mapping[str, Mapping[str, Any]]) -> list[CheckMes
                 )
             )
     return problems
+
+
+def broker_problems(celery: Any) -> list[CheckMessage]:
+    """Warn of a Celery app in which a broker that hangs would hold up those who publish for ever.
+
+    Redis clients wait without an end unless told otherwise; ``ftp_deploy.celery`` tells them. An app of the project may
+    not. A connection to RabbitMQ has a limit by default; here ``broker_connection_timeout`` may have taken it away.
+    """
+    broker = str(celery.broker_write_url or celery.broker_url or "")
+    options = celery.broker_transport_options or {}
+    missing = []
+    if broker.startswith(REDIS_SCHEMES):
+        missing = [f"broker_transport_options[{name!r}]" for name in REDIS_LIMITS if not options.get(name)]
+    elif broker.startswith(AMQP_SCHEMES) and not celery.broker_connection_timeout:
+        missing = ["broker_connection_timeout"]
+    if not missing or celery.task_always_eager:
+        return []
+    return [
+        Warning(
+            "A broker that does not answer holds up the thread that wakes the workers, for ever.",
+            hint=f"Set in your Celery app, in seconds: {', '.join(missing)}.",
+            id="ftp_deploy.W009",
+        )
+    ]
+
+
+REDIS_SCHEMES = ("redis://", "rediss://", "redis+socket://", "valkey://", "sentinel://")
+REDIS_LIMITS = ("socket_timeout", "socket_connect_timeout")
+AMQP_SCHEMES = ("amqp://", "amqps://", "pyamqp://")
 
 
 @register(Tags.security, deploy=True)
@@ -205,8 +236,8 @@ def check_sweep_in_production(**_options: Any) -> list[CheckMessage]:
 
 
 def sweep_problems() -> list[CheckMessage]:
-    """Warn where services are enabled and no sweep ran for five minutes."""
-    from ftp_deploy.deploys.sweep import last_sweep_age
+    """Warn where services are enabled and no sweep ran for five minutes, or for longer where sweeps are rarer."""
+    from ftp_deploy.deploys.sweep import last_sweep_age, stands_still
     from ftp_deploy.models import Service
 
     try:
@@ -215,7 +246,7 @@ def sweep_problems() -> list[CheckMessage]:
         age = last_sweep_age()
     except DatabaseError:
         return []
-    if age is not None and age < SWEEP_LIMIT:
+    if age is not None and (age < SWEEP_LIMIT or not stands_still(age)):
         return []
     since = "ever ran" if age is None else f"ran for {int(age.total_seconds() // 60)} minutes"
     return [

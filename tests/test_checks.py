@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import Celery
 from cryptography.fernet import Fernet
 from django.conf import settings as live_settings
 from django.core.checks import run_checks
@@ -110,6 +111,48 @@ def test_the_sweep(good: Any, age: timedelta, expected: list[str]) -> None:
     assert ids() == expected
     assert ids(deploy=False) == []
     assert ids(deploy=False, databases=["default"]) == expected
+
+
+def test_where_sweeps_are_rare_a_pause_is_no_stand_still(good: Any) -> None:
+    service()
+    good.FTP_DEPLOY_SWEEP_SECONDS = 120.0
+    Heartbeat.objects.update(at=timezone.now() - timedelta(minutes=7))
+    assert ids() == []
+    Heartbeat.objects.update(at=timezone.now() - timedelta(minutes=9))
+    assert ids() == ["W008"]
+
+
+LIMITS = {"socket_timeout": 5, "socket_connect_timeout": 2}
+
+
+@pytest.mark.parametrize(
+    ("broker", "options", "missing"),
+    [
+        ("redis://192.0.2.1/0", {}, "['socket_timeout'], broker_transport_options['socket_connect_timeout']"),
+        ("sentinel://192.0.2.1", {"socket_timeout": 5}, ": broker_transport_options['socket_connect_timeout']."),
+        ("rediss://192.0.2.1/0", LIMITS, ""),
+        ("amqp://192.0.2.1//", {}, ""),
+        ("filesystem://", {}, ""),
+    ],
+)
+def test_a_celery_app_of_the_project_without_socket_timeouts(
+    good: Any, monkeypatch: pytest.MonkeyPatch, broker: str, options: dict[str, int], missing: str
+) -> None:
+    project = Celery("project", broker=broker, set_as_current=False)
+    project.conf.broker_transport_options = options
+    found = checks.broker_problems(project.conf)
+    assert [warning.id for warning in found] == (["ftp_deploy.W009"] if missing else [])
+    assert all(missing in str(warning.hint) for warning in found)
+    monkeypatch.setattr(checks, "current_app", project)
+    assert ids() == (["W009"] if missing else [])
+
+
+def test_a_celery_app_that_connects_without_a_limit_or_never(good: Any) -> None:
+    project = Celery("project", broker="amqp://192.0.2.1//", set_as_current=False)
+    project.conf.broker_connection_timeout = None
+    assert [warning.id for warning in checks.broker_problems(project.conf)] == ["ftp_deploy.W009"]
+    project.conf.task_always_eager = True
+    assert checks.broker_problems(project.conf) == []
 
 
 def test_no_sweep_ever(good: Any) -> None:
