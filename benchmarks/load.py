@@ -20,6 +20,7 @@ from tests.faults.stage import Push, Setting, Site, Stage, stage  # noqa: E402 -
 from tests.servers.postgresql import PostgreSQL  # noqa: E402
 from tests.servers.programs import wait_until  # noqa: E402
 from tests.servers.project import Process, Web  # noqa: E402
+from tests.servers.proxy import Proxy  # noqa: E402
 from tests.servers.redis import Redis  # noqa: E402
 
 QUIET = {
@@ -42,7 +43,7 @@ def running(database: str = "postgresql", **settings: object) -> Iterator[Stage]
 # The webhook
 
 
-class Line:
+class Client:
     """One kept-alive connection that sends ready-made requests."""
 
     def __init__(self, web: Web) -> None:
@@ -108,7 +109,7 @@ def throughput(web: Web, requests: list[bytes], lines: int, pause: float = 0.0) 
     connections, the pushes of one service do not overtake each other.
     """
 
-    def work(line: Line, part: list[bytes]) -> list[tuple[int, float]]:
+    def work(line: Client, part: list[bytes]) -> list[tuple[int, float]]:
         answers = []
         for request in part:
             answers.append(line.send(request))
@@ -116,7 +117,7 @@ def throughput(web: Web, requests: list[bytes], lines: int, pause: float = 0.0) 
                 time.sleep(pause)
         return answers
 
-    opened = [Line(web) for _ in range(lines)]
+    opened = [Client(web) for _ in range(lines)]
     began = time.perf_counter()
     with ThreadPoolExecutor(lines) as pool:
         parts = pool.map(work, opened, [requests[number::lines] for number in range(lines)])
@@ -171,25 +172,52 @@ def dead_broker(made: Stage, web: Web, count: int, lines: int) -> None:
 # From the push to the last rename
 
 
+class Line:
+    """Notes when bytes are under way on a line with latency."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._delay = proxy.delay
+        self._spans: list[tuple[float, float]] = []
+        proxy.watch = self._note
+
+    def _note(self, _direction: str, _data: bytes) -> None:
+        now = time.perf_counter()
+        self._spans.append((now - self._delay, now))
+
+    def busy(self, began: float, ended: float) -> float:
+        """Return for how many seconds of a time anything was under way, in either direction."""
+        total, reached = 0.0, began
+        for start, end in sorted(self._spans):
+            start, end = max(start, reached), min(end, ended)
+            if end > start:
+                total, reached = total + end - start, end
+        return total
+
+
 def latency(rtt: float, turns: int) -> None:
     """Measure a 5-file push with an idle worker, from the hook to the last file live on the server."""
     with running() as made:
         made.ftp.delay = rtt / 2
+        line = Line(made.ftp)
         site, web = made.add_site(), made.project.web()
         made.project.worker(pool="threads", concurrency=4)
-        taken, steps = [], []
+        taken, steps, busy = [], [], []
         for turn in range(turns + 1):
             push = site.commit({f"css/file-{number}.txt": b"%d %d" % (turn, number) for number in range(5)})
             began = time.perf_counter()
             assert push.deliver(web.url) == 202
             wait_until(lambda: site.live() == site.tree, "the push is live", pause=0.002)
-            taken.append(time.perf_counter() - began)
+            ended = time.perf_counter()
+            taken.append(ended - began)
+            busy.append(line.busy(began, ended))
             made.settle()
             steps.append(phases(site))
         report = ", ".join(f"{name} {statistics.median(part[name] for part in steps[1:]):.2f}" for name in steps[-1])
+        waited = statistics.median(busy[1:])
         print(
             f"push to live, 5 files, {rtt * 1000:.0f} ms RTT: median {statistics.median(taken[1:]):.2f} s, "
-            f"first {taken[0]:.2f} s; seconds by phase: {report}"
+            f"first {taken[0]:.2f} s; seconds by phase: {report}; under way to or from the FTP server: {waited:.2f} s, "
+            f"{waited / rtt:.1f} round trips, {waited / statistics.median(taken[1:]):.0%}"
         )
 
 
@@ -212,20 +240,25 @@ def scale(services: int, pushes: int, workers: list[int], rtt: float, concurrenc
     """Deploy the same backlog through more and more worker processes."""
     single = 0.0
     for count in workers:
-        seconds, first, cpu = backlog(services, pushes, count, rtt, concurrency, combine)
+        seconds, used = backlog(services, pushes, count, rtt, concurrency, combine)
         single = single or seconds
+        shares = ", ".join(f"{name} {part:.1f}" for name, part in used.items())
         print(
-            f"{services} services x {pushes} pushes, {count} workers: {seconds:.1f} s from the first claim on, "
-            f"{single / seconds:.2f} times one, {cpu:.1f} s of CPU in the workers; the first claim came {first:.1f} s "
-            "after the first worker was started",
+            f"{services} services x {pushes} pushes, {rtt * 1000:.0f} ms, {count} workers with {concurrency} threads: "
+            f"{seconds:.1f} s from the first claim on, {single / seconds:.2f} times the first; "
+            f"seconds of CPU: {shares}, of {seconds * (os.cpu_count() or 1):.0f}",
             flush=True,
         )
 
 
 def backlog(
     services: int, pushes: int, workers: int, rtt: float, concurrency: int, combine: bool
-) -> tuple[float, float, float]:
-    """Return the seconds from the first claim to the last outcome, those from start to claim, the workers' CPU time."""
+) -> tuple[float, dict[str, float]]:
+    """Return the seconds from the first claim to the last outcome, and who used how much CPU time meanwhile.
+
+    The services are turned off until all workers are ready: starting Python costs more than a second of CPU each.
+    """
+    from ftp_deploy.models import Service
     from tests.faults.oracle import violations
 
     with running() as made:
@@ -235,16 +268,29 @@ def backlog(
             site = made.add_site(combine_pushes=combine, max_connections=1)
             for turn in range(pushes):
                 assert site.commit({"index.html": b"%d" % turn}).deliver(web.url) == 202
-        began = time.time()
-        started = [made.project.worker(pool="threads", concurrency=concurrency, wait=False) for _ in range(workers)]
-        for process in started:
-            wait_until(lambda process=process: "ready." in process.log_text(), "the worker is ready")  # type: ignore[misc]
+        switch = Service.objects.using(made.alias)
+        switch.update(enabled=False)
+        started = [made.project.worker(pool="threads", concurrency=concurrency) for _ in range(workers)]
+        switch.update(enabled=True)
+        before = cpu_shares(started)
+        made.project.python("from ftp_deploy.deploys.sweep import sweep\nsweep()")
         made.settle(3600)
         ended = time.time()
-        claimed = first_claim(made)
+        used = {name: total - before[name] for name, total in cpu_shares(started).items()}
         wrong = [violation for site in made.sites for violation in violations(site)]
         assert not wrong, wrong[:5]
-        return ended - claimed, claimed - began, sum(cpu_seconds(process) for process in started)
+        return ended - first_claim(made), used
+
+
+def cpu_shares(workers: list[Process]) -> dict[str, float]:
+    """Return the CPU time so far of the workers, of this process (forge, latency) and of all processes together."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    user, nice, system, _idle, _waiting, *interrupts = (int(field) / os.sysconf("SC_CLK_TCK") for field in fields)
+    return {
+        "workers": sum(cpu_seconds(process) for process in workers),
+        "forge and latency": time.process_time(),
+        "all": user + nice + system + sum(interrupts[:2]),
+    }
 
 
 def first_claim(made: Stage) -> float:
