@@ -10,7 +10,7 @@ from ftp_deploy.deploys.fetch import fetch_service, is_outdated, wanted_commit
 from ftp_deploy.deploys.lease import DATABASE_AWAY, Lease, StopAsked, claim, never
 from ftp_deploy.deploys.pick import take_next
 from ftp_deploy.deploys.recorder import Recorder
-from ftp_deploy.deploys.sweep import is_due
+from ftp_deploy.deploys.sweep import is_due, sweep_if_late
 from ftp_deploy.deploys.transfer import transfer
 from ftp_deploy.deploys.waiting import wait_for
 from ftp_deploy.deploys.wakeup import send, wake
@@ -53,6 +53,8 @@ def run_service(service_id: int, stop_asked: StopAsked = never, patience: float 
         logger.warning("Service %s: left to the sweep, the database is away: %s", service_id, type(error).__name__)
         return runs
     _wake_for_late_arrivals(service_id)
+    if runs:
+        sweep_if_late()
     return runs
 
 

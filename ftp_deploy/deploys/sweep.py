@@ -41,6 +41,12 @@ def sweep() -> int:
     return len(services)
 
 
+def sweep_if_late() -> None:
+    """Sweep where nobody did so for the time between two sweeps: without beat, the runs keep things going."""
+    if not done_lately("sweep", conf.SWEEP_SECONDS):
+        sweep()
+
+
 def done_lately(name: str, seconds: float) -> bool:
     """Say whether a periodic job ran in the last ``seconds``. A time in the future is another machine's clock."""
     now = timezone.now()

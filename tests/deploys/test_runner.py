@@ -23,18 +23,19 @@ from ftp_deploy.exceptions import (
     RepositoryUnavailable,
     StorageFull,
 )
-from ftp_deploy.models import Change, Deploy, LeaseEvent, Service, ServiceManifest
+from ftp_deploy.models import Change, Deploy, Heartbeat, LeaseEvent, Service, ServiceManifest
 from ftp_deploy.providers.base import Commit, PushEvent
 from ftp_deploy.repository.base import GitSource
 from ftp_deploy.transports.memory import Store, store
 from tests.deploys.test_tallies import assert_sums_equal_rows
 from tests.deploys.trees import Files, snapshot
+from tests.factories import make_service
 from tests.servers.lfs import LFSServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 State = Deploy.State
-MOST_STATEMENTS = 42
+MOST_STATEMENTS = 43
 """Of a run with one changed file; it was 66 when nobody counted."""
 
 
@@ -436,6 +437,27 @@ def test_a_database_that_takes_no_outcome_ends_the_run_and_leaves_the_deploy_to_
     assert len(tries) == 2 * lease.TRIES
     assert (reload(deploy).state, reload(deploy).crashes) == (State.QUEUED, 0)
     assert Service.objects.get().lease_until is None
+
+
+def test_the_end_of_a_run_sweeps_where_nobody_did_so_lately(service, forge, server, published) -> None:
+    """Beat may stand still: what a lost message told of is found by the runs of other services."""
+    other = make_service(host="other.example.com")
+    queue.deploy_now(other)
+    forge.push(SITE)
+    published.clear()
+    run(service)
+    assert published.count(("ftp_deploy.run", (other.pk,))) == 1
+    forge.push({"index.html": b"two"})
+    published.clear()
+    assert run(service) == 1
+    assert ("ftp_deploy.run", (other.pk,)) not in published
+    Heartbeat.objects.update(at=timezone.now() - timedelta(seconds=16))
+    run(service)
+    assert ("ftp_deploy.run", (other.pk,)) not in published  # it did nothing: the sweep is left to others
+    Heartbeat.objects.update(at=timezone.now() - timedelta(seconds=16))
+    forge.push({"index.html": b"three"})
+    run(service)
+    assert published.count(("ftp_deploy.run", (other.pk,))) == 1
 
 
 def test_a_run_of_one_small_push_asks_the_database_little(service, forge, server) -> None:
