@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
+from benchmarks.usage import cpu_seconds, cpu_shares, peak  # noqa: E402
 from tests.faults.stage import Push, Setting, Site, Stage, stage  # noqa: E402 - Django has to be set up first
 from tests.servers.postgresql import PostgreSQL  # noqa: E402
 from tests.servers.programs import wait_until  # noqa: E402
-from tests.servers.project import Process, Web  # noqa: E402
+from tests.servers.project import Web  # noqa: E402
 from tests.servers.proxy import Proxy  # noqa: E402
 from tests.servers.redis import Redis  # noqa: E402
 
@@ -184,6 +184,10 @@ class Line:
         now = time.perf_counter()
         self._spans.append((now - self._delay, now))
 
+    def is_idle(self) -> bool:
+        """Say whether nothing was under way for a second."""
+        return not self._spans or time.perf_counter() - self._spans[-1][1] > 1
+
     def busy(self, began: float, ended: float) -> float:
         """Return for how many seconds of a time anything was under way, in either direction."""
         total, reached = 0.0, began
@@ -212,6 +216,7 @@ def latency(rtt: float, turns: int) -> None:
             busy.append(line.busy(began, ended))
             made.settle()
             steps.append(phases(site))
+            wait_until(line.is_idle, "the worker is idle: it checks the service after a deploy")
         report = ", ".join(f"{name} {statistics.median(part[name] for part in steps[1:]):.2f}" for name in steps[-1])
         waited = statistics.median(busy[1:])
         print(
@@ -282,17 +287,6 @@ def backlog(
         return ended - first_claim(made), used
 
 
-def cpu_shares(workers: list[Process]) -> dict[str, float]:
-    """Return the CPU time so far of the workers, of this process (forge, latency) and of all processes together."""
-    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
-    user, nice, system, _idle, _waiting, *interrupts = (int(field) / os.sysconf("SC_CLK_TCK") for field in fields)
-    return {
-        "workers": sum(cpu_seconds(process) for process in workers),
-        "forge and latency": time.process_time(),
-        "all": user + nice + system + sum(interrupts[:2]),
-    }
-
-
 def first_claim(made: Stage) -> float:
     """Return when the first lease was taken, in seconds of this machine's clock."""
     from ftp_deploy.models import LeaseEvent
@@ -300,12 +294,6 @@ def first_claim(made: Stage) -> float:
     first = LeaseEvent.objects.using(made.alias).order_by("at").first()
     assert first
     return first.at.timestamp()
-
-
-def cpu_seconds(process: Process) -> float:
-    """Return the CPU time that a process used so far."""
-    fields = Path(f"/proc/{process.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # Memory, and a long line
@@ -332,12 +320,6 @@ def running_now(made: Stage) -> int:
     from ftp_deploy.models import Deploy
 
     return Deploy.objects.using(made.alias).filter(state=Deploy.State.RUNNING).count()
-
-
-def peak(process: Process) -> int:
-    """Return the largest resident size of a process so far, in kB."""
-    lines = Path(f"/proc/{process.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def claim() -> None:
