@@ -12,6 +12,7 @@ from ftp_deploy.exceptions import RepositoryError
 from ftp_deploy.repository import snapshot
 from ftp_deploy.repository.pack import BLOB, COMMIT, TREE
 from ftp_deploy.repository.snapshot import ObjectStore, Snapshot
+from ftp_deploy.standalone.forge.storage import Author, new_commit
 
 
 def tree_of(**entries: Blob | Tree) -> Tree:
@@ -19,15 +20,6 @@ def tree_of(**entries: Blob | Tree) -> Tree:
     for name, item in entries.items():
         tree.add(name.encode(), 0o040000 if isinstance(item, Tree) else 0o100644, item.id)
     return tree
-
-
-def commit_of(tree: Tree | Blob) -> Commit:
-    commit = Commit()
-    commit.tree = tree.id
-    commit.author = commit.committer = b"A <a@example.com>"
-    commit.author_time = commit.commit_time = commit.author_timezone = commit.commit_timezone = 0
-    commit.message = b"made"
-    return commit
 
 
 def stored(*objects: Any) -> ObjectStore:
@@ -42,7 +34,7 @@ def stored(*objects: Any) -> ObjectStore:
 PAGE = Blob.from_string(b"page")
 DEEP = tree_of(page=PAGE)
 FOLDER = tree_of(folder=DEEP)
-COMMITTED = commit_of(FOLDER)
+COMMITTED = new_commit(FOLDER.id, [], "Made", Author())
 
 
 def opened(store: ObjectStore, commit: Commit) -> Snapshot:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import http.client
 import json
 import shutil
 import subprocess
@@ -349,3 +350,108 @@ def test_stopping_twice_is_harmless(tmp_path):
     forge.start()
     forge.stop()
     forge.stop()
+
+
+SITE = "/repos/webmaster/site"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "words"),
+    [
+        ("PATCH", SITE, {"name": "../other"}, 422, "Validation Failed"),
+        ("PATCH", SITE, ["name"], 422, "Validation Failed"),
+        ("GET", f"{SITE}/commits?sha=none", None, 404, "Not Found"),
+        ("GET", f"{SITE}/commits/none", None, 422, "No commit found for SHA: none"),
+        ("GET", f"{SITE}/compare/main...none", None, 404, "Not Found"),
+        ("POST", f"{SITE}/statuses/{'1' * 40}", ["state"], 400, "Problems parsing JSON"),
+        ("POST", f"{SITE}/hooks", {"config": {"url": "ftp://127.0.0.1"}}, 422, "Validation Failed"),
+        ("POST", f"{SITE}/hooks/1/pings", None, 404, "Not Found"),
+        ("POST", f"{SITE}/hooks/1/deliveries/1/attempts", None, 404, "Not Found"),
+        ("PUT", SITE, {}, 404, "Not Found"),
+    ],
+)
+def test_what_the_api_refuses(forge, method, path, body, status, words):
+    answer = call(forge, method, path, body)
+    assert (answer[0], answer[2]["message"]) == (status, words)
+    assert answer[2]["documentation_url"].startswith("https://")
+
+
+def test_a_delivery_that_is_not_there_is_not_sent_again(forge, receiver):
+    forge.add_hook("site", receiver.url)
+    forge.wait_for_deliveries()
+    assert call(forge, "POST", f"{SITE}/hooks/1/deliveries/99/attempts")[0] == 404
+    assert [item["id"] for item in call(forge, "GET", f"{SITE}/hooks/1/deliveries")[2]] == [forge.deliveries[0].id]
+    assert len(receiver.requests) == 1
+
+
+def test_pages_lead_back_as_well(forge):
+    for number in range(4):
+        forge.create_repository(f"more-{number}")
+    _, headers, body = call(forge, "GET", "/user/repos?per_page=2&page=3")
+    assert [item["name"] for item in body] == ["site"]
+    assert 'page=1>; rel="first"' in headers["Link"]
+    assert 'page=2>; rel="prev"' in headers["Link"]
+    assert "next" not in headers["Link"]
+    assert len(call(forge, "GET", "/user/repos?per_page=nothing&page=-1")[2]) == 5
+
+
+def test_an_old_name_leads_to_the_repository_by_its_number(forge):
+    number = call(forge, "GET", SITE)[2]["id"]
+    assert call(forge, "PATCH", SITE, {"name": "new-site"})[2]["full_name"] == "webmaster/new-site"
+    path = forge.url.removeprefix("http://")
+    connection = http.client.HTTPConnection(path, timeout=30)
+    for method, status in (("GET", 301), ("POST", 307)):
+        login = {"Authorization": f"token {forge.token}"}
+        connection.request(method, f"/api/v3{SITE}/hooks?per_page=5", headers=login)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == status
+        assert answer.headers["Location"] == f"{forge.url}/api/v3/repositories/{number}/hooks?per_page=5"
+    connection.close()
+    assert call(forge, "GET", f"/repositories/{number}/branches")[2][0]["name"] == "main"
+
+
+def test_two_branches_that_went_apart(forge):
+    first = forge["site"].branches()["main"]
+    forge.commit("site", {"y": b"1"}, "On a branch", branch="topic")
+    forge.commit("site", {"x": b"1"}, "On main")
+    expected = {("main", "topic"): "diverged", ("main", "main"): "identical", ("main", first): "behind"}
+    for (base, head), status in expected.items():
+        assert call(forge, "GET", f"{SITE}/compare/{base}...{head}")[2]["status"] == status
+    assert call(forge, "GET", f"{SITE}/commits/none/statuses")[2] == []
+
+
+def test_a_hook_is_changed_and_turned_off(forge, receiver):
+    forge.add_hook("site", receiver.url, secret="hush")
+    changed = call(forge, "PATCH", f"{SITE}/hooks/1", {"active": False, "events": ["push", "create"]})[2]
+    assert (changed["active"], changed["events"]) == (False, ["push", "create"])
+    assert changed["config"]["secret"] == "********"
+    forge.commit("site", {"x": b"1"})
+    forge.wait_for_deliveries()
+    assert [delivery.event for delivery in forge.deliveries] == ["ping"]
+    assert call(forge, "GET", "/meta")[2]["hooks"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "login", "status"),
+    [
+        ("GET", "/webmaster/site.git/info/refs?service=git-upload-pack", "", 401),
+        ("GET", "/webmaster/site.git/info/refs?service=git-upload-pack", "Basic ???", 401),
+        ("GET", "/webmaster/site.git/info/refs?service=git-upload-pack", "Digest x", 401),
+        ("GET", "/webmaster/none.git/info/refs?service=git-upload-pack", "token", 404),
+        ("GET", "/webmaster/site.git/info/refs?service=git-upload-archive", "token", 404),
+        ("GET", "/webmaster/site.git/git-upload-pack", "token", 405),
+        ("POST", "/webmaster/site.git/info/refs?service=git-upload-pack", "token", 405),
+        ("GET", "/webmaster/site.git/HEAD", "token", 404),
+        ("GET", "/api/v3/user", "", 401),
+    ],
+)
+def test_what_the_web_server_refuses(forge, method, path, login, status):
+    connection = http.client.HTTPConnection(forge.url.removeprefix("http://"), timeout=30)
+    headers = {"Authorization": f"token {forge.token}" if login == "token" else login} if login else {}
+    connection.request(method, path, headers=headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    assert answer.status == status
+    assert (answer.headers["WWW-Authenticate"] is not None) == (status == 401 and not path.startswith("/api"))

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from ftp_deploy.models import Change, Deploy
+from ftp_deploy.models.deploy import DeployState
 from ftp_deploy.standalone.demo import story
 from ftp_deploy.standalone.demo.stage import DemoFailed
 
@@ -44,3 +46,28 @@ def test_what_stays_different_is_told(monkeypatch, reading) -> None:
     monkeypatch.setattr(story, "SETTLE_SECONDS", 0.0)
     with pytest.raises(DemoFailed, match="the server differs from ffffffffff"):
         judge(monkeypatch, reading)
+
+
+@pytest.mark.django_db
+def test_an_outcome_that_was_not_expected_is_told(service) -> None:
+    telling = object.__new__(story.Story)
+    deploy = Deploy.objects.create(
+        service=service, state=DeployState.FAILED, error="530 Login incorrect.", advice="Look at the password."
+    )
+    with pytest.raises(DemoFailed, match=r"is failed, not succeeded: 530 Login incorrect\. Look at the password\."):
+        telling.expect(deploy, DeployState.SUCCEEDED)
+    Change.objects.create(deploy=deploy, path="a", action="add")
+    with pytest.raises(DemoFailed, match="has 1 files to add, not 2"):
+        telling.expect(deploy, DeployState.FAILED, add=2)
+    telling.expect(deploy, DeployState.FAILED, add=1, delete=0)
+
+
+@pytest.mark.django_db
+def test_an_error_that_shows_a_password_fails_the_demo(service) -> None:
+    telling = object.__new__(story.Story)
+    telling.service, telling.say = service, lambda text: None
+    telling.stage = SimpleNamespace(ftp_password="new-word", change_ftp_password=lambda word: None)
+    failed = Deploy.objects.create(service=service, state=DeployState.FAILED, error=f"PASS {service.password}: 530")
+    telling.push = lambda files, message: failed
+    with pytest.raises(DemoFailed, match="shows a password"):
+        telling.fail_and_restore()
