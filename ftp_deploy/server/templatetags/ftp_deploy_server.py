@@ -146,6 +146,13 @@ def subject(message: str) -> str:
 
 
 @register.filter
+def headline(deploy: Deploy) -> str:
+    """Return the subject of a deploy's newest commit, or of the newest that a search was for."""
+    commit = getattr(deploy, "searched_commit", None) or deploy.commits[-1]
+    return subject(str(commit.get("message", "")))
+
+
+@register.filter
 def check_label(name: str) -> str:
     """Return what people call a check, in the viewer's language."""
     return str(LABELS.get(name, name))

@@ -21,6 +21,8 @@ from ftp_deploy.server.views.manage import LISTED
 
 PER_PAGE = 25
 CSV_ROWS = 100_000
+SEARCHED = 1000
+"""Words of commits are looked for in this many of the latest deploys that match the other filters."""
 USERS_FROM = 500
 """The names offered for the user filter come from this many latest deploys."""
 
@@ -73,12 +75,20 @@ class Entries(Page, TemplateView):
 
     def found(self) -> QuerySet[Any]:
         """Return the rows that match the filters."""
+        rows = self.narrowed()
+        text = self.filters()["text"]
+        return self.matching(rows, text) if text else rows
+
+    def matching(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """Return the rows of the services that a text names."""
+        return rows.filter(service__in=overview.named(services_for(self.request.user), text))
+
+    def narrowed(self) -> QuerySet[Any]:
+        """Return the rows that match the other filters."""
         filters, rows = self.filters(), self.rows()
         service, since, until = number(filters["service"]), day(filters["since"]), day(filters["until"], 1)
         if service:
             rows = rows.filter(service=service)
-        if filters["text"]:
-            rows = rows.filter(service__in=overview.named(services_for(self.request.user), filters["text"]))
         if filters["user"]:
             rows = rows.filter(user_name=filters["user"])
         if since:
@@ -120,11 +130,19 @@ class Entries(Page, TemplateView):
             filtered=any(filters.values()),
             entries_template=self.entries_template,
             audit=self.audit,
+            searched=SEARCHED,
             partial=self.is_partial,
             chosen_service=services_for(self.request.user).filter(pk=number(filters["service"]) or 0).first(),
             known_users=self.known_users(),
             **kwargs,
         )
+
+
+def mentions(words: list[str], after: str, commit: str, commits: list[dict[str, str]]) -> bool:
+    """Whether each word is in a commit's message or author, or begins its hash. Words are folded."""
+    hashes = [after, commit, *(str(one.get("id", "")) for one in commits)]
+    told = " ".join(f"{one.get('message', '')} {one.get('author_name', '')}" for one in commits).casefold()
+    return all(word in told or (len(word) > 3 and any(one.startswith(word) for one in hashes)) for word in words)
 
 
 class Log(Entries):
@@ -141,14 +159,31 @@ class Log(Entries):
             .only(*LISTED, "service__repository_name")
         )
 
-    def found(self) -> QuerySet[Any]:
+    def matching(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+        """Return the deploys that a text means: a number, a service, or words of the commits.
+
+        Commits are searched in the latest ``SEARCHED`` deploys that match the other filters.
+        """
+        words = text.casefold().split()
+        latest = rows.order_by("-pk").values_list("pk", "after", "commit", "commits")[:SEARCHED]
+        meant = [number(text.removeprefix("#")) or 0, *(pk for pk, *kept in latest if mentions(words, *kept))]
+        services = list(overview.named(services_for(self.request.user), text).order_by().values_list("pk", flat=True))
+        if not services:  # most rows are then passed over by their key alone
+            return rows.filter(pk__in=meant)
+        return rows.filter(Q(service__in=services) | Q(pk__in=meant))
+
+    def narrowed(self) -> QuerySet[Any]:
         """Add "fails only"."""
-        rows = super().found()
+        rows = super().narrowed()
         return rows.filter(state=Deploy.State.FAILED) if self.filters()["fails"] else rows
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add what the page's script asks for, and the version that is shown."""
         context = super().get_context_data(**kwargs)
+        words = self.filters()["text"].casefold().split()
+        for deploy in context["entries"] if words else ():
+            meant = [one for one in deploy.commits if mentions(words, "", "", [one])]
+            deploy.searched_commit = meant[-1] if meant else None
         ids = [deploy.pk for deploy in context["entries"]]
         return {**context, "ids": ",".join(map(str, ids)), "version": fingerprint(self.rows(), ids)}
 

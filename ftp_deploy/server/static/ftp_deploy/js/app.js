@@ -39,6 +39,27 @@
   function dropTooltips() {
     document.querySelectorAll(".tooltip").forEach((element) => element.remove());
   }
+  // Browsers give the clipboard to pages on https and on this machine alone; elsewhere the old way does it.
+  async function copyText(text) {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    const field = document.createElement("textarea");
+    const focused = document.activeElement;
+    field.value = text;
+    field.className = "visually-hidden";
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+    focused?.focus();
+  }
+  function copied(button) {
+    const label = button.querySelector("[data-copied]") || button;
+    if (button.classList.contains("is-copied")) return;
+    const before = label.textContent;
+    label.textContent = button.dataset.copiedText;
+    button.classList.add("is-copied");
+    setTimeout(() => { label.textContent = before; button.classList.remove("is-copied"); }, 1500);
+  }
   document.addEventListener("keydown", function (event) {
     if (event.key !== "Escape") return;
     dropTooltips();
@@ -51,12 +72,8 @@
     document.querySelectorAll("details.menu[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; });
     const copy = event.target.closest("[data-copy]");
     if (copy) {
-      navigator.clipboard?.writeText(copy.dataset.copy).then(function () {
-        const label = copy.querySelector("[data-copied]") || copy;
-        const before = label.textContent;
-        label.textContent = copy.dataset.copiedText;
-        setTimeout(() => { label.textContent = before; }, 1500);
-      });
+      const text = copy.dataset.copy || document.querySelector(copy.dataset.copyFrom).textContent.trim();
+      copyText(text).then(() => copied(copy));
     }
     const adds = event.target.closest("[data-add-row]");
     if (adds) {
@@ -122,6 +139,6 @@
     freshen(scope);
     tooltips(scope);
   }
-  window.ftpdeploy = { ready, freshen, dropTooltips, say, language };
+  window.ftpdeploy = { ready, freshen, dropTooltips, say, copyText, copied, language };
   document.addEventListener("DOMContentLoaded", () => ready(document.documentElement));
 })();

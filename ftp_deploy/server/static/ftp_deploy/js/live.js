@@ -76,6 +76,7 @@
         if (element.textContent !== text) element.textContent = text;
       });
     });
+    window.ftpdeploy.tab();
   }
   function shown(name, value) {
     if (value === null || value === undefined) return "–";
@@ -130,6 +131,7 @@
     if (now) now.dataset.version = kept ? "" : version;
     window.htmx.process(document.getElementById("content"));
     window.ftpdeploy.ready(document.documentElement);
+    window.ftpdeploy.tab();
   }
 
   document.addEventListener("visibilitychange", function () {
