@@ -1,6 +1,8 @@
 """The tasks of a developer: ``fab --list`` names them. Each works from any virtual environment, activated or not."""
 
+import datetime
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ from fabric import task
 from invoke import Context
 from invoke.exceptions import Exit
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent
 SDIST_FILES = {
@@ -232,21 +235,68 @@ def package(context):
     python(context, "twine", "check", "--strict", *(str(path.relative_to(ROOT)) for path in archives))
 
 
-@task
-def release(context):
-    """All of a release but the upload: tests, documentation, sdist and wheel, checked."""
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
-    if changed.stdout:
-        raise Exit("Commit first: a release is made from what git has.\n" + changed.stdout, code=1)
-    for step in (lint, types, migrations, docs, test, testlow, testdjango, package):
+@task(help={"tested": "leave the tests out: they passed on this very commit, as in continuous integration"})
+def release(context, tested=False):
+    """All of a release but tag and upload: version, changelog, tests, documentation, packages, an installation."""
+    version = metadata()["version"]
+    wrong = not_ready(version)
+    if wrong:
+        raise Exit("This is no release yet:\n  " + "\n  ".join(wrong), code=1)
+    tests = () if tested else (test, testlow, testdjango)
+    for step in (lint, types, migrations, docs, *tests, package, installed):
         step(context)
     print("\nReady to upload:", *sorted(path.name for path in (ROOT / "dist").iterdir()), sep="\n  ")
+    print(f"Upload: python -m twine upload dist/*\nThen:   git tag v{version} && git push origin v{version}")
+
+
+def not_ready(version: str) -> list[str]:
+    """Return what has to be done before this version can be released, one sentence each."""
+    wrong = []
+    if git("status", "--porcelain"):
+        wrong.append("Commit first: a release is made from what git has.")
+    if Version(version).is_prerelease:
+        wrong.append(f"{version} in pyproject.toml is no release: give it the version that comes, such as 3.0.0.")
+    code = (ROOT / "ftp_deploy" / "__init__.py").read_text(encoding="utf-8")
+    if f'__version__ = "{version}"' not in code:
+        wrong.append(f"ftp_deploy/__init__.py names another version than pyproject.toml: {version}.")
+    if f"v{version}" in git("tag", "--list").split():
+        wrong.append(f"The tag v{version} is there already: a version is released once.")
+    return wrong + changelog_faults((ROOT / "CHANGELOG.rst").read_text(encoding="utf-8"), version)
+
+
+def changelog_faults(text: str, version: str) -> list[str]:
+    """Return what is wrong with a changelog: its first section has to be this version's, with a date and entries."""
+    sections = re.findall(r"^(\S.*)\n-{3,}\n((?:(?!^\S.*\n-{3,}$).*\n?)*)", text, flags=re.M)
+    title, body = sections[0] if sections else ("", "")
+    if not re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d{{2}}-\d{{2}}\)", title):
+        wanted = f"{version} ({datetime.date.today().isoformat()})"
+        return [f"CHANGELOG.rst begins with {title!r}: make that heading {wanted!r}."]
+    return [] if re.search(r"^- ", body, flags=re.M) else [f"CHANGELOG.rst says nothing of {version}."]
+
+
+def git(*arguments: str) -> str:
+    """Return what git prints."""
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+@task
+def installed(context):
+    """Install the wheel of dist/ into a fresh environment below build/, away from the source, and let it deploy."""
+    folder = ROOT / "build" / "installed"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (wheel,) = (ROOT / "dist").glob("*.whl")
+    run(context, sys.executable, "-m", "venv", str(folder / "venv"))
+    run(context, str(folder / "venv" / "bin" / "pip"), "install", "-q", f"{wheel}[standalone]")
+    program = shlex.quote(str(folder / "venv" / "bin" / "ftp-deploy"))
+    with context.cd(str(folder)):
+        for arguments in ("--version", f"--folder {shlex.quote(str(folder / 'data'))} migrate", "demo --once"):
+            context.run(f"{program} {arguments}", in_stream=False, echo=True)
 
 
 def tracked_files() -> set[str]:
     """Return the files that git has."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
+    return {name for name in git("ls-files", "-z").split("\0") if name and (ROOT / name).is_file()}
 
 
 def wrong_files(archive: Path, tracked: set[str]) -> list[str]:
