@@ -72,6 +72,8 @@ class FTPDeployError(Exception):
 class ConfigurationError(FTPDeployError):
     """The settings or the service are wrong."""
 
+    advice = "Correct the setting, or the field of the service, that is named."
+
 
 class EncryptionKeyError(FTPDeployError):
     """A stored secret cannot be read with the keys in the settings."""
@@ -109,6 +111,8 @@ class TooManyDeletes(PlanError):
 class UnresolvedPointer(PlanError):
     """A Git LFS pointer would go live instead of its content."""
 
+    advice = "Push the object to the Git LFS store of the forge, or exclude the file in the service."
+
 
 class RepositoryError(FTPDeployError):
     """The repository could not be read."""
@@ -117,6 +121,7 @@ class RepositoryError(FTPDeployError):
 class RepositoryUnavailable(RepositoryError):
     """The forge did not answer."""
 
+    advice = "Look whether the forge is up. The deploy is tried again by itself."
     transient = True
 
 
@@ -140,6 +145,8 @@ class BranchMissing(RepositoryError):
 
 class CommitMissing(RepositoryError):
     """The forge does not give out this commit."""
+
+    advice = "A force push may have removed it: deploy the branch as it is now."
 
 
 class WorkerDiskFull(RepositoryError):
@@ -172,24 +179,28 @@ class TransportError(FTPDeployError):
 class ConnectionFailed(TransportError):
     """No connection to the server, or the connection was lost."""
 
+    advice = "Compare host and port of the service, and ask whether the server lets this machine in."
     transient = True
 
 
 class TooManyConnections(TransportError):
     """The server allows no further connection."""
 
+    advice = "Lower the number of connections in the service, or log other programs out."
     transient = True
 
 
 class TransferFailed(TransportError):
     """A file did not arrive."""
 
+    advice = "Look at what the server said. The deploy is tried again by itself."
     transient = True
 
 
 class VerificationFailed(TransportError):
     """What arrived on the server is not what was sent."""
 
+    advice = "Look whether the disk or the quota is full, or whether the server changes files that arrive."
     transient = True
 
 
@@ -226,6 +237,8 @@ class AddressRefused(TransportError):
 class FeatureMissing(TransportError):
     """The server cannot do what the service asks for."""
 
+    advice = "Turn that choice off in the service, or choose another protocol."
+
 
 class ProviderError(FTPDeployError):
     """The forge's webhook or API."""
@@ -260,6 +273,8 @@ class NotSent(FTPDeployError):
 
 class MailServerDown(NotSent):
     """The mail server takes no mail at all now."""
+
+    advice = "Look whether the mail server is up, and compare its settings. The mail is tried again by itself."
 
 
 class CallFailed(FTPDeployError):

@@ -111,9 +111,15 @@ def urls() -> Lines:
     """The addresses of the core, the dashboard and the stand-alone project."""
     from ftp_deploy import urls as core
     from ftp_deploy.server import urls as server
+    from ftp_deploy.standalone import urls as standalone
 
-    for title, module in (("The core: ftp_deploy.urls", core), ("The dashboard: ftp_deploy.server.urls", server)):
-        yield from (title, "-" * len(title), "", *url_lines(module.urlpatterns, ""))
+    own = [pattern for pattern in standalone.urlpatterns if isinstance(pattern, URLPattern)]
+    for title, patterns in (
+        ("The core: ftp_deploy.urls", core.urlpatterns),
+        ("The dashboard: ftp_deploy.server.urls", server.urlpatterns),
+        ("The stand-alone mode, beside both at the root, and admin/", own),
+    ):
+        yield from (title, "-" * len(title), "", *url_lines(patterns, ""))
 
 
 WRITERS: dict[str, Callable[[], Lines]] = {

@@ -32,4 +32,4 @@ def test_the_version_is_a_semantic_one_and_the_changelog_has_its_headings() -> N
     headings = re.findall(r"^(.+)\n~+$", text, flags=re.M)
     assert headings
     assert set(headings) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
-    assert re.search(r"^Unreleased\n-+$", text, flags=re.M)
+    assert re.search(r"^(Unreleased|\d+\.\d+\.\d+ \(\d{4}-\d{2}-\d{2}\))\n-+$", text, flags=re.M)

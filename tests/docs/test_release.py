@@ -8,10 +8,9 @@ LINES = "- Something new.\n"
 
 
 def changelog(*sections: str) -> str:
-    return "Changelog\n=========\n\nText.\n\n" + "\n".join(
-        f"{title}\n{'-' * len(title)}\n\nAdded\n~~~~~\n\n{body}"
-        for title, body in zip(sections[::2], sections[1::2], strict=True)
-    )
+    pairs = zip(sections[::2], sections[1::2], strict=True)
+    parts = [f"{title}\n{'-' * len(title)}\n\nAdded\n~~~~~\n\n{body}" for title, body in pairs]
+    return "Changelog\n=========\n\nText.\n\n" + "\n".join(parts)
 
 
 def test_a_changelog_with_version_date_and_entries_is_fine() -> None:
