@@ -133,3 +133,31 @@ def test_a_hook_delivers_also_after_the_repository_was_renamed(forge: Forge, liv
     assert [delivery.status for delivery in forge.deliveries] == [200, 202, 202]
     assert list(Deploy.objects.order_by("pk").values_list("after", flat=True)) == [first, second]
     assert reverse("ftpdeploy_deploy", args=[service.secret_key]) in forge["pages"].hooks[1].url
+
+
+@pytest.mark.django_db
+def test_without_an_api_the_keys_are_renewed_for_a_hook_that_is_set_by_hand() -> None:
+    service = make_service(provider="git", repository_slug="https://git.example.com/site.git")
+    before = (service.secret_key, service.hook_secret)
+    assert not hooks.renew_keys(service)
+    service.refresh_from_db()
+    assert service.secret_key != before[0]
+    assert service.hook_secret != before[1]
+
+
+@pytest.mark.parametrize(("status", "raised"), [(404, False), (403, True)])
+def test_a_repository_whose_hooks_may_not_be_seen(status: int, raised: bool) -> None:
+    """404 says that there is none for this token; any other refusal is told."""
+
+    class Closed:
+        has_api = True
+
+        def hooks(self, slug: str) -> list[Hook]:
+            raise ApiError("no", status=status)
+
+    service = Service(repository_slug="owner/site", secret_key="x")
+    if not raised:
+        assert hooks.hook_on(Closed(), service) is None  # type: ignore[arg-type]
+        return
+    with pytest.raises(ApiError):
+        hooks.hook_on(Closed(), service)  # type: ignore[arg-type]

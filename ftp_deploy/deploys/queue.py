@@ -6,7 +6,7 @@ is unique within a service: what was looked at under the lock still holds when t
 again.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -293,9 +293,3 @@ def _cancel(deploy: Deploy, user: User) -> None:
 
 def _cancelled_by(user: User) -> str:
     return f"Cancelled by {user.get_username()}." if user else "Cancelled."
-
-
-def waiting(services: Iterable[int] | None = None) -> Any:
-    """Select the waiting deploys, of all services or of some."""
-    queued = Deploy.objects.filter(state=Deploy.State.QUEUED)
-    return queued if services is None else queued.filter(service__in=services)
