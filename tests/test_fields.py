@@ -3,6 +3,7 @@
 import pytest
 from cryptography.fernet import Fernet
 from django import forms
+from django.core import serializers
 from django.db import connection
 
 from ftp_deploy.exceptions import EncryptionKeyError
@@ -95,3 +96,16 @@ def test_a_form_that_was_not_saved_tells_what_is_stored_and_what_was_lost() -> N
         assert {part for part in (stored, lost) if part in page} == words
         assert ("password-clear" in page) == (instance is not None)
         assert "canary" not in page
+
+
+def test_a_dump_holds_no_secret_and_brings_it_back() -> None:
+    service = make_service()
+    text = serializers.serialize("json", [service])
+    assert "canary" not in text
+    loaded = serializers.serialize("json", [Service.objects.get(pk=service.pk)])
+    assert "canary" not in loaded
+    Service.objects.all().delete()
+    for dump in (text, loaded):
+        (found,) = serializers.deserialize("json", dump)
+        found.save()
+        assert Service.objects.get(pk=service.pk).password == "canary"

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from ftp_deploy import links, notifications
+from ftp_deploy.exceptions import NotSent
 from ftp_deploy.models import Deploy, Message
+from ftp_deploy.notifications import commit_status
 from ftp_deploy.standalone.forge import Forge
 from tests.factories import make_deploy, make_service
 
@@ -59,3 +61,14 @@ def test_a_token_that_is_refused_changes_nothing_else(forge: Forge, settings: An
     assert row.error
     assert "canary" not in row.error
     assert Deploy.objects.get().state == Deploy.State.SUCCEEDED
+
+
+def test_what_is_over_is_not_marked_as_on_its_way() -> None:
+    deploy = make_deploy(state=Deploy.State.SUCCEEDED)
+    late = Message(service=deploy.service, deploy=deploy, event=Message.Event.STARTED)
+    with pytest.raises(NotSent, match="ended meanwhile") as caught:
+        commit_status.send(late)
+    assert not caught.value.transient
+    late.deploy = None
+    with pytest.raises(NotSent, match="is gone"):
+        commit_status.send(late)
