@@ -299,11 +299,11 @@ class Download:
     async def _open(self, lane: Lane) -> None:
         self._forget_answers()
         self._handle = await lane.channel.open(self._path, READ_FLAG)
-        self._lane = lane
         size = (await lane.channel.file_attributes(self._handle)).size
         if self._size is not None and size != self._size:
-            raise self._changed()
-        self._size = size
+            lane.channel.close(self._handle).add_done_callback(forget)
+            raise self._changed()  # with no lane taken: the next try must not go on in another file
+        self._lane, self._size = lane, size
 
     def _changed(self) -> VerificationFailed:
         return VerificationFailed(f"{self._shown} was changed on the server while it was read.", path=self._shown)

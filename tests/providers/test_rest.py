@@ -276,3 +276,37 @@ class TestGitea:
         assert hook == Hook("3", URL, active=True, events=("push",), has_secret=None)
         assert forge.seen[0].body["active"] is True
         assert forge.seen[0].headers["authorization"] == "token t"
+
+
+class TestWhatGitHubAloneHas:
+    def provider(self, forge: ScriptedForge, token: str = "ghp_canary") -> GitHub:
+        return GitHub(Account("builder", token, f"{forge.url}/", allow_private_addresses=True))
+
+    def test_an_apps_token_sees_what_the_app_is_installed_on(self, forge: ScriptedForge) -> None:
+        item = {"full_name": "o/r", "name": "r", "default_branch": "main", "private": True}
+        answering(forge, {("GET", "/api/v3/installation/repositories"): {"total_count": 1, "repositories": [item]}})
+        assert names(self.provider(forge, "ghs_canary")) == ["o/r"]
+
+    def test_the_address_of_a_person(self, forge: ScriptedForge) -> None:
+        """The public one; else the primary one, where the token may read it; a forge in trouble is told."""
+        provider = self.provider(forge)
+        answering(forge, {("GET", "/api/v3/user"): {"email": "shown@example.com"}})
+        assert provider.user_email() == "shown@example.com"
+        emails = [{"email": "other@example.com", "primary": False}, {"email": "first@example.com", "primary": True}]
+        answering(forge, {("GET", "/api/v3/user"): {"email": None}, ("GET", "/api/v3/user/emails"): emails})
+        assert provider.user_email() == "first@example.com"
+        for status, found in ((403, ""), (404, "")):
+            answers = {("GET", "/api/v3/user"): {"email": None}, ("GET", "/api/v3/user/emails"): Reply(status, {})}
+            answering(forge, answers)
+            assert provider.user_email() == found
+        answers = {("GET", "/api/v3/user"): {"email": None}, ("GET", "/api/v3/user/emails"): Reply(422, {})}
+        answering(forge, answers)
+        with pytest.raises(ApiError):
+            provider.user_email()
+
+    def test_pages_and_published_addresses(self, forge: ScriptedForge) -> None:
+        answering(forge, {("GET", "/api/v3/meta"): {"hooks": ["192.0.2.0/24"]}})
+        provider = self.provider(forge)
+        assert provider.published_addresses() == ["192.0.2.0/24"]
+        assert provider.commit_url("o/r", NEW) == f"{forge.url}/o/r/commit/{NEW}"
+        assert provider.compare_url("o/r", OLD, NEW) == f"{forge.url}/o/r/compare/{OLD}...{NEW}"

@@ -223,13 +223,16 @@ class TestDownloads:
         ):
             list(transport.download("page.bin"))
 
-    def test_a_file_that_changed_while_the_line_was_cut_is_not_patched_together(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("size", [7, 20_000_000], ids=["shorter", "longer"])
+    def test_a_file_that_changed_while_the_line_was_cut_is_not_patched_together(
+        self, tmp_path: Path, size: int
+    ) -> None:
         place = tmp_path / "page.bin"
         place.write_bytes(self.content * 40)
 
         def cut_after(number: int) -> int | None:
             if number:
-                place.write_bytes(b"another")
+                place.write_bytes(bytes(size))
             return None if number else 8_000
 
         with server_with(tmp_path) as server:
