@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import json
 import os
 import socket
 import statistics
@@ -15,12 +16,12 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
+from benchmarks.roundtrips import Line  # noqa: E402 - Django has to be set up first
 from benchmarks.usage import cpu_seconds, cpu_shares, peak  # noqa: E402
-from tests.faults.stage import Push, Setting, Site, Stage, stage  # noqa: E402 - Django has to be set up first
+from tests.faults.stage import Push, Setting, Site, Stage, stage  # noqa: E402
 from tests.servers.postgresql import PostgreSQL  # noqa: E402
 from tests.servers.programs import wait_until  # noqa: E402
 from tests.servers.project import Web  # noqa: E402
-from tests.servers.proxy import Proxy  # noqa: E402
 from tests.servers.redis import Redis  # noqa: E402
 
 QUIET = {
@@ -172,39 +173,13 @@ def dead_broker(made: Stage, web: Web, count: int, lines: int) -> None:
 # From the push to the last rename
 
 
-class Line:
-    """Notes when bytes are under way on a line with latency."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        self._delay = proxy.delay
-        self._spans: list[tuple[float, float]] = []
-        proxy.watch = self._note
-
-    def _note(self, _direction: str, _data: bytes) -> None:
-        now = time.perf_counter()
-        self._spans.append((now - self._delay, now))
-
-    def is_idle(self) -> bool:
-        """Say whether nothing was under way for a second."""
-        return not self._spans or time.perf_counter() - self._spans[-1][1] > 1
-
-    def busy(self, began: float, ended: float) -> float:
-        """Return for how many seconds of a time anything was under way, in either direction."""
-        total, reached = 0.0, began
-        for start, end in sorted(self._spans):
-            start, end = max(start, reached), min(end, ended)
-            if end > start:
-                total, reached = total + end - start, end
-        return total
-
-
 def latency(rtt: float, turns: int) -> None:
     """Measure a 5-file push with an idle worker, from the hook to the last file live on the server."""
     with running() as made:
         made.ftp.delay = rtt / 2
         line = Line(made.ftp)
         site, web = made.add_site(), made.project.web()
-        made.project.worker(pool="threads", concurrency=4)
+        worker = made.project.worker(pool="threads", concurrency=4)
         taken, steps, busy = [], [], []
         for turn in range(turns + 1):
             push = site.commit({f"css/file-{number}.txt": b"%d %d" % (turn, number) for number in range(5)})
@@ -224,6 +199,33 @@ def latency(rtt: float, turns: int) -> None:
             f"first {taken[0]:.2f} s; seconds by phase: {report}; under way to or from the FTP server: {waited:.2f} s, "
             f"{waited / rtt:.1f} round trips, {waited / statistics.median(taken[1:]):.0%}"
         )
+        first_push(made).deliver(web.url)
+        made.settle()
+        wait_until(line.is_idle, "the worker is idle")
+        worker.terminate()
+        explain(made, web, line, rtt)
+
+
+def first_push(made: Stage) -> Push:
+    """Add a service with its first push."""
+    return made.add_site().commit({"index.html": b"first"})
+
+
+def explain(made: Stage, web: Web, line: Line, rtt: float) -> None:
+    """Tell what one run of five files waits for, in a process of its own that has made a run before."""
+    for site in reversed(made.sites):
+        site.commit({f"css/file-{number}.txt": b"last %d" % number for number in range(5)}).deliver(web.url)
+    services = [site.pk for site in reversed(made.sites)]
+    code = (
+        f"import json\nfrom benchmarks.roundtrips import run_and_count\nfound = list(map(run_and_count, {services}))\n"
+    )
+    *_, found = json.loads(made.project.python(code + "print(json.dumps(found))"))
+    total = found["ended"] - found["began"]
+    found["seconds"]["FTP server"] = line.busy(found["began"], found["ended"])
+    found["counts"]["FTP server"] = round(found["seconds"]["FTP server"] / rtt, 1)
+    parts = ", ".join(f"{name} {found['counts'][name]} in {part:.3f} s" for name, part in found["seconds"].items())
+    explained = sum(found["seconds"].values())
+    print(f"one run of {total:.3f} s, round trips: {parts}; together {explained / total:.0%}")
 
 
 def phases(site: Site) -> dict[str, float]:
