@@ -1,7 +1,7 @@
 """What a run waits for: the database, the forge, the broker and the FTP server, in round trips and seconds."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -36,7 +36,7 @@ class Line:
 
 
 @contextmanager
-def timed(owner: Any, method: str, name: str, counts: Counter[str], seconds: Counter[str]) -> Iterator[None]:
+def timed(owner: Any, method: str, name: str, counts: Counter[str], seconds: dict[str, float]) -> Iterator[None]:
     """Count the calls of a method and the time they take, under a name."""
     original = getattr(owner, method)
 
@@ -52,7 +52,7 @@ def timed(owner: Any, method: str, name: str, counts: Counter[str], seconds: Cou
 
 
 @contextmanager
-def watch(name: str, counts: Counter[str], seconds: Counter[str]) -> Iterator[None]:
+def watch(name: str, counts: Counter[str], seconds: dict[str, float]) -> Iterator[None]:
     """Count a block and the time it takes."""
     began = time.perf_counter()
     try:
@@ -71,7 +71,7 @@ def run_and_count(service_id: int) -> dict[str, Any]:
     from ftp_deploy.deploys.wakeup import publisher
 
     counts: Counter[str] = Counter()
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
 
     def asked(execute: Callable[..., Any], *args: Any) -> Any:
         with watch("database", counts, seconds):
