@@ -225,7 +225,10 @@ def explain(made: Stage, web: Web, line: Line, rtt: float) -> None:
     found["counts"]["FTP server"] = round(found["seconds"]["FTP server"] / rtt, 1)
     parts = ", ".join(f"{name} {found['counts'][name]} in {part:.3f} s" for name, part in found["seconds"].items())
     explained = sum(found["seconds"].values())
-    print(f"one run of {total:.3f} s, round trips: {parts}; together {explained / total:.0%}")
+    print(
+        f"one run of {total:.3f} s, round trips: {parts}; together {explained / total:.0%}; "
+        f"{found['processor']:.3f} s of CPU in the worker"
+    )
 
 
 def phases(site: Site) -> dict[str, float]:

@@ -63,12 +63,16 @@ def watch(name: str, counts: Counter[str], seconds: dict[str, float]) -> Iterato
 
 
 def run_and_count(service_id: int) -> dict[str, Any]:
-    """Deploy what waits for a service in this process; return what it asked whom, and when it began and ended."""
+    """Deploy what waits for a service in this process; return what it asked whom, and when it began and ended.
+
+    The forge's time is that of fetching, with unpacking what it sent; its count is that of HTTP requests.
+    """
     from django.db import connection
     from urllib3.connectionpool import HTTPConnectionPool
 
-    from ftp_deploy.deploys.runner import run_service
+    from ftp_deploy.deploys import runner
     from ftp_deploy.deploys.wakeup import publisher
+    from ftp_deploy.repository.snapshot import Snapshot
 
     counts: Counter[str] = Counter()
     seconds: dict[str, float] = defaultdict(float)
@@ -79,9 +83,11 @@ def run_and_count(service_id: int) -> dict[str, Any]:
 
     with ExitStack() as stack:
         stack.enter_context(connection.execute_wrapper(asked))
-        stack.enter_context(timed(HTTPConnectionPool, "urlopen", "forge", counts, seconds))
+        stack.enter_context(timed(HTTPConnectionPool, "urlopen", "forge", counts, defaultdict(float)))
+        stack.enter_context(timed(runner, "fetch_service", "forge", Counter(), seconds))
+        stack.enter_context(timed(Snapshot, "fetch_blobs", "forge", Counter(), seconds))
         stack.enter_context(timed(publisher, "send", "broker", counts, seconds))
-        began = time.perf_counter()
-        assert run_service(service_id) == 1
-        ended = time.perf_counter()
-    return {"counts": counts, "seconds": seconds, "began": began, "ended": ended}
+        began, processor = time.perf_counter(), time.process_time()
+        assert runner.run_service(service_id) == 1
+        ended, processor = time.perf_counter(), time.process_time() - processor
+    return {"counts": counts, "seconds": seconds, "began": began, "ended": ended, "processor": processor}
