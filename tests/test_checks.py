@@ -175,3 +175,17 @@ def test_a_database_that_is_not_there_yet_is_no_problem(good: Any, monkeypatch: 
 
 def test_the_test_project_passes() -> None:
     call_command("check")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [("published", []), (["192.0.2.0/24", "2001:db8::/32"], []), ("192.0.2.0/24", ["E004"]), (["here"], ["E004"])],
+)
+def test_the_allow_list_of_a_forge(good: Any, allowed: object, expected: list[str]) -> None:
+    good.FTP_DEPLOY_WEBHOOK_ALLOWED_ADDRESSES = {"github": allowed}
+    found = [each for each in ids() if each.startswith("E")]
+    assert len(found) == len(expected)
+
+
+def test_a_setting_of_a_kind_of_its_own_is_taken_as_it_is() -> None:
+    assert checks.problem_of(object(), None) == ""

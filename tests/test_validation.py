@@ -315,3 +315,21 @@ class TestSchedule:
         make_service()
         settings.FTP_DEPLOY_VALIDATE_SECONDS = 0
         assert self.due(monkeypatch) == []
+
+
+@pytest.mark.django_db
+def test_a_receiver_that_fails_stops_neither_the_check_nor_other_receivers(changes: list[Any], caplog: Any) -> None:
+    @receiver(service_status_changed, weak=False, dispatch_uid="broken")
+    def break_down(**_signal: Any) -> None:
+        raise ValueError("a receiver's own fault")
+
+    try:
+        service = make_service()
+        findings = Findings()
+        findings.fail("host", FTPDeployError("no"))
+        validation.store(service, findings, findings.checks(), timezone.now())
+    finally:
+        service_status_changed.disconnect(dispatch_uid="broken")
+    assert service.status == Service.Status.FAILING
+    assert [after for _before, after in changes] == [Service.Status.FAILING]
+    assert "A receiver of service_status_changed failed" in caplog.text

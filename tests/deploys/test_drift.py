@@ -11,11 +11,12 @@ import pytest
 from ftp_deploy.deploys import drift, queue, verify
 from ftp_deploy.deploys.blobs import POINTER, blob_id, is_blob
 from ftp_deploy.deploys.contents import Contents
-from ftp_deploy.deploys.drift import kept_path
+from ftp_deploy.deploys.drift import keep_copies, kept_path
 from ftp_deploy.deploys.manifest import Entry
 from ftp_deploy.deploys.recorder import Recorder
-from ftp_deploy.exceptions import RepositoryUnavailable
+from ftp_deploy.exceptions import RepositoryUnavailable, VerificationFailed
 from ftp_deploy.models import Deploy, Service
+from ftp_deploy.transports.base import Upload
 from ftp_deploy.transports.memory import Memory, StoredFile
 from tests.deploys.test_runner import SITE, State, forge, live, reload, run, server  # noqa: F401
 
@@ -294,3 +295,39 @@ def test_a_long_list_of_missing_files_is_not_gone_through_for_each_file() -> Non
     compared = verify.compare_hashes(report, dict.fromkeys("abcdef", "00"), server)
     assert compared.hashed == 0
     assert Missing.looks == 1
+
+
+class Changing:
+    """A transport on which a file is gone, grows or shrinks while it is read."""
+
+    def __init__(self, size: int | None, *blocks: bytes) -> None:
+        self.size = size
+        self.blocks = blocks
+        self.uploaded: list[str] = []
+
+    def sizes(self, paths: list[str]) -> dict[str, int | None]:
+        return dict.fromkeys(paths, self.size)
+
+    def download(self, path: str) -> Iterator[bytes]:
+        yield from self.blocks
+
+    def upload(self, uploads: list[Upload]) -> Iterator[None]:
+        for upload in uploads:
+            with upload.open() as stream:
+                self.uploaded.append(f"{upload.path}: {stream.read().decode()}")
+            yield None
+
+
+def test_a_copy_is_whole_or_there_is_none() -> None:
+    told: list[str] = []
+    telling = SimpleNamespace(warn=told.append, deploy=SimpleNamespace(pk=7), lease=SimpleNamespace(guard=lambda: None))
+    for transport in (Changing(3, b"ab", b"cd", b"ef"), Changing(30, b"ab")):
+        with pytest.raises(VerificationFailed, match=r"page\.html was changed on the server"):
+            keep_copies(transport, ["page.html"], (), telling)  # type: ignore[arg-type]
+        assert transport.uploaded == []
+    gone, whole = Changing(None), Changing(4, b"ab", b"cd")
+    keep_copies(gone, ["page.html"], (), telling)  # type: ignore[arg-type]
+    assert (gone.uploaded, told) == ([], [])
+    keep_copies(whole, ["page.html"], (), telling)  # type: ignore[arg-type]
+    assert whole.uploaded == [".before-7-page.html: abcd"]
+    assert len(told) == 1

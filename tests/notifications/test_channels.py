@@ -250,3 +250,12 @@ def test_a_token_that_may_not_mark_is_not_asked_again(marks: Marks) -> None:
 def test_plain_git_has_no_marks(marks: Marks) -> None:
     notifications.send(make_deploy(make_service(provider="git")))
     assert not Message.objects.exists()
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_no base64", "whsec_é"])
+def test_a_secret_that_cannot_sign_says_what_to_enter(secret: str) -> None:
+    from ftp_deploy.notifications.webhook import signature
+
+    with pytest.raises(NotSent, match="cannot sign") as caught:
+        signature(secret, "msg_1", "1700000000", b"{}")
+    assert "whsec_" in caught.value.advice

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ftp_deploy.exceptions import ConnectionFailed, LoginRefused
+from ftp_deploy.exceptions import ConnectionFailed, LoginRefused, PermissionRefused
 from ftp_deploy.transports import memory
 from ftp_deploy.transports.base import Target, Transport
 from tests.transports.contract import Place, TransportContract, finish, make_upload
@@ -68,3 +68,15 @@ class TestMemory(TransportContract):
             finish(transport.upload([make_upload("a.txt", b"x")]))
         finish(transport.upload([make_upload("a.txt", b"x")]))
         assert place.read("a.txt") == b"x"
+
+
+def test_a_directory_is_no_file_to_delete() -> None:
+    place = MemoryPlace()
+    place.write("a/x", b"kept")
+    with (
+        memory.Memory(place.target()) as transport,
+        pytest.raises(PermissionRefused, match="a is a directory") as caught,
+    ):
+        finish(transport.delete(["a"], lambda: None))
+    assert caught.value.code == 550
+    assert place.read("a/x") == b"kept"
