@@ -5,6 +5,7 @@ Over 400 lines: the cases of claim, fetch, plan, transfer and finish share its f
 
 import errno
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -346,6 +347,40 @@ def test_a_cancelled_deploy_leaves_no_trace(service, forge, server, monkeypatch)
     assert reload(deploy).state == State.CANCELLED
     assert live(server) == SITE
     assert server.directories == directories
+
+
+def test_a_cancellation_is_heard_while_the_forge_is_waited_for(service, forge, server, monkeypatch) -> None:
+    monkeypatch.setattr("ftp_deploy.deploys.recorder.INTERVAL", 0.0)
+    deploy = forge.push(SITE)
+    answered = threading.Event()
+    guard = recorder.Recorder.guard
+
+    def cancel_and_guard(self: recorder.Recorder) -> None:
+        if not reload(deploy).cancel_requested:
+            queue.cancel(reload(deploy))
+        guard(self)
+
+    def hang(*_args: object) -> None:
+        answered.wait(60)
+        raise RepositoryUnavailable
+
+    monkeypatch.setattr(recorder.Recorder, "guard", cancel_and_guard)
+    monkeypatch.setattr(runner, "fetch_service", hang)
+    assert run(service) == 1
+    assert not answered.is_set()
+    assert reload(deploy).state == State.CANCELLED
+    answered.set()
+
+
+def test_why_nothing_was_done_is_in_the_log(service, forge, server) -> None:
+    forge.push(SITE)
+    run(service)
+    late = forge.push(SITE)
+    Deploy.objects.filter(pk=late.pk).update(order_unknown=True, after="f" * 40)
+    forge.head = ServiceManifest.objects.get().commit
+    run(service)
+    assert reload(late).state == State.SUPERSEDED
+    assert "which is live already: nothing to do." in late.log_lines.last().text
 
 
 def test_a_run_that_lost_its_lease_only_puts_back_its_row(service, forge, server, monkeypatch) -> None:
