@@ -147,7 +147,7 @@ class Remote:
         with errors_of(self.source, by_id=True), store.incoming() as pack:
 
             def write(data: bytes) -> int:
-                self._client.talk_left += len(data)
+                self._client.allowance.was_pack(len(data))
                 return pack.write(data)
 
             self._client.fetch_pack(

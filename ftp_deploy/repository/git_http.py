@@ -6,7 +6,6 @@ Smart HTTP is described in gitprotocol-http(5), the packets in gitprotocol-v2(5)
 
 import base64
 import ssl
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
@@ -26,7 +25,8 @@ from ftp_deploy.exceptions import (
     RepositoryMissing,
     RepositoryUnavailable,
 )
-from ftp_deploy.repository.base import LARGEST_TALK, GitSource, ServerRefusal
+from ftp_deploy.repository.allowance import Allowance
+from ftp_deploy.repository.base import GitSource, ServerRefusal
 from ftp_deploy.transports.judged_pools import JudgedPools
 
 MAX_REDIRECTS = 3
@@ -39,9 +39,7 @@ class HttpGitClient(AbstractHttpGitClient):
     def __init__(self, source: GitSource) -> None:
         super().__init__(source.url, quiet=True)
         self.source = source
-        self.deadline = time.monotonic() + source.total_timeout
-        self.bytes_left = source.max_bytes
-        self.talk_left = LARGEST_TALK
+        self.allowance = Allowance(source)
         self._known: Any = None
         self._response: Any = None
         self._pool = JudgedPools(
@@ -91,7 +89,7 @@ class HttpGitClient(AbstractHttpGitClient):
         if self.source.password and same_origin(url, self.source.url):
             sent["Authorization"] = basic_login(self.source.username, self.source.password)
         self._finish()
-        self.talk_left = LARGEST_TALK
+        self.allowance.begin_answer()
         response: Any
         try:
             response = self._pool.request(
@@ -119,26 +117,16 @@ class HttpGitClient(AbstractHttpGitClient):
         response.redirect_location = final_url if final_url != url else ""
         return response, self._reader(response)
 
-    def _count(self, size: int) -> None:
-        self.bytes_left -= size
-        self.talk_left -= size
-        if self.bytes_left < 0:
-            raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
-        if self.talk_left < 0:
-            raise RepositoryError(f"{self.source.shown_url} sent far too much beside the files.")
-
     def _reader(self, response: Any) -> Callable[[int], bytes]:
         """Return a read function that keeps to the limits and notices an ``ERR`` packet at the start of an answer."""
 
         def read_some(size: int) -> bytes:
-            if time.monotonic() > self.deadline:
-                seconds = self.source.total_timeout
-                raise RepositoryUnavailable(f"{self.source.shown_url} did not finish within {seconds:.0f} s.")
+            self.allowance.check_time()
             try:
                 data: bytes = response.read1(size)
             except HTTPError as error:
                 raise connection_error(self.source, error) from error
-            self._count(len(data))
+            self.allowance.take(len(data))
             return data
 
         def read_limited(size: int) -> bytes:

@@ -21,7 +21,8 @@ from ftp_deploy.exceptions import (
     RepositoryUnavailable,
     TooManyConnections,
 )
-from ftp_deploy.repository.base import LARGEST_TALK, GitSource, ServerRefusal, SSHAddress, ssh_address
+from ftp_deploy.repository.allowance import Allowance
+from ftp_deploy.repository.base import GitSource, ServerRefusal, SSHAddress, ssh_address
 from ftp_deploy.transports.base import Target
 from ftp_deploy.transports.ssh_command import Command, SSHConnection
 
@@ -36,9 +37,7 @@ class SSHGitClient(TraditionalGitClient):
     def __init__(self, source: GitSource) -> None:
         super().__init__(quiet=True)
         self.source = source
-        self.deadline = time.monotonic() + source.total_timeout
-        self.bytes_left = source.max_bytes
-        self.talk_left = LARGEST_TALK
+        self.allowance = Allowance(source)
         self.address = ssh_address(source.url)
         self.connection = SSHConnection(target_of(source, self.address))
         self._known: LsRemoteResult | None = None
@@ -74,19 +73,11 @@ class SSHGitClient(TraditionalGitClient):
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
     ) -> tuple[Protocol, Callable[[], bool], None]:
         self._finish()
-        self.talk_left = LARGEST_TALK
+        self.allowance.begin_answer()
         command = start(self.source, self.connection, f"git-{cmd.decode()} {quoted(self.address.path)}")
         heard = None if self._heard else self._heard
         self._last = protocol = Listening(self._reader(command), command, heard)
         return protocol, lambda: command.has_data, None
-
-    def _count(self, size: int) -> None:
-        self.bytes_left -= size
-        self.talk_left -= size
-        if self.bytes_left < 0:
-            raise RepositoryError(f"{self.source.shown_url} sent more than {self.source.max_bytes} bytes.")
-        if self.talk_left < 0:
-            raise RepositoryError(f"{self.source.shown_url} sent far too much beside the files.")
 
     def _reader(self, command: Command) -> Callable[[int], bytes]:
         """Return a read function that keeps to the limits, and tells why a server hung up before its first word."""
@@ -94,17 +85,15 @@ class SSHGitClient(TraditionalGitClient):
 
         def read(size: int) -> bytes:
             nonlocal spoken
-            if time.monotonic() > self.deadline:
-                seconds = self.source.total_timeout
-                raise RepositoryUnavailable(f"{self.source.shown_url} did not finish within {seconds:.0f} s.")
+            self.allowance.check_time()
             try:
-                data = command.read(size, self.deadline)
+                data = command.read(size, self.allowance.deadline)
             except ConnectionFailed as error:
                 raise RepositoryUnavailable(error.message) from error
             if not data and not spoken:
                 raise refusal(self.source, command.complaint())
             spoken = True
-            self._count(len(data))
+            self.allowance.take(len(data))
             return data
 
         return read

@@ -22,7 +22,7 @@ from ftp_deploy.exceptions import (
     RepositoryUnavailable,
     WorkerDiskFull,
 )
-from ftp_deploy.repository import snapshot
+from ftp_deploy.repository import allowance, snapshot
 from ftp_deploy.repository.git import GitSource, branch_head, errors_of, fetch
 from tests.repository.test_git import contents
 from tests.servers.forge import SITE, source_of
@@ -181,7 +181,7 @@ def test_the_words_of_a_server_steer_no_terminal():
 
 @pytest.mark.parametrize("kind", ["http", "ssh"])
 def test_references_without_end_are_cut_off(kind, monkeypatch):
-    monkeypatch.setattr(f"ftp_deploy.repository.git_{kind}.LARGEST_TALK", 10_000)
+    monkeypatch.setattr(allowance, "LARGEST_TALK", 10_000)
     line = b"1" * 40 + b" refs/heads/%06d\n"
     body = advertised(b"1" * 40) + b"".join(b"003f" + line % number for number in range(1000)) + b"0000"
     if kind == "http":

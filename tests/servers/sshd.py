@@ -104,7 +104,38 @@ class OpenSSH(ProcessServer):
         self.folder.mkdir()
 
 
-class ThreadedSFTP:
+class _Threaded:
+    """An SSH server of asyncssh whose event loop runs in a thread of its own; it listens when it is made."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._acceptor = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(DEADLINE)
+        self.port = self._acceptor.get_port()
+
+    async def _listen(self) -> asyncssh.SSHAcceptor:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """End the server and all its connections."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE)
+        self._loop.close()
+
+    async def _stop(self) -> None:
+        self._acceptor.close()
+        await self._acceptor.wait_closed()
+        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+class ThreadedSFTP(_Threaded):
     """An SFTP server of asyncssh in a thread, for one user with a password. Its root is ``folder``."""
 
     username = "web"
@@ -116,11 +147,7 @@ class ThreadedSFTP:
         self.passwords_tried: list[str] = []
         self.connections = 0
         self._sftp = sftp
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._acceptor = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(DEADLINE)
-        self.port = self._acceptor.get_port()
+        super().__init__()
 
     async def _listen(self) -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
@@ -146,23 +173,6 @@ class ThreadedSFTP:
             "reply_timeout": 30.0,
         }
         return Target(**{**values, **changes})
-
-    def stop(self) -> None:
-        """End the server and all its connections."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(DEADLINE)
-        self._loop.close()
-
-    async def _stop(self) -> None:
-        self._acceptor.close()
-        await self._acceptor.wait_closed()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        for _ in range(3):
-            await asyncio.sleep(0)
 
 
 class _PasswordLogin(asyncssh.SSHServer):
@@ -192,7 +202,7 @@ def threaded_sftp(folder: Path, sftp: type[asyncssh.SFTPServer] = asyncssh.SFTPS
         server.stop()
 
 
-class ThreadedGit:
+class ThreadedGit(_Threaded):
     """An SSH server of asyncssh in a thread that runs git's own ``upload-pack``, for one user with a password.
 
     ``answers`` are further commands with what they write.
@@ -211,11 +221,7 @@ class ThreadedGit:
         """Commands are taken and never answered."""
         self.dripping = False
         """Commands are answered for ever, a byte at a time."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._acceptor = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(DEADLINE)
-        self.port = self._acceptor.get_port()
+        super().__init__()
 
     async def _listen(self) -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
@@ -251,23 +257,6 @@ class ThreadedGit:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
         process.exit(await git.wait())
-
-    def stop(self) -> None:
-        """End the server and all its connections."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(DEADLINE)
-        self._loop.close()
-
-    async def _stop(self) -> None:
-        self._acceptor.close()
-        await self._acceptor.wait_closed()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        for _ in range(3):
-            await asyncio.sleep(0)
 
 
 async def _pump(reader: Any, writer: Any) -> None:
