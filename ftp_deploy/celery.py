@@ -46,7 +46,7 @@ def embedded_broker() -> dict[str, Any]:
         part.mkdir(mode=0o700, exist_ok=True)
     filebroker.register()
     return {
-        "broker_url": f"{filebroker.SCHEME}://",
+        "broker_url": f"{filebroker.SCHEME}://localhost",  # a host is not needed; without one each connection warns
         "broker_transport_options": {
             "data_folder_in": str(messages),
             "data_folder_out": str(messages),

@@ -24,6 +24,7 @@ from ftp_deploy.command_line import command, worker_command
 from ftp_deploy.conf import Conf, Setting, conf
 from ftp_deploy.fields import cipher
 
+MAKES_A_KEY = "a key that cryptography.fernet.Fernet.generate_key() made"
 SWEEP_LIMIT = timedelta(minutes=5)
 LISTED = 10
 """Services that a warning names."""
@@ -111,7 +112,7 @@ def check_site(**_options: Any) -> list[CheckMessage]:
         problems.append(
             Warning(
                 "The stored secrets are encrypted with a key made from SECRET_KEY.",
-                hint=f"Set FTP_DEPLOY_ENCRYPTION_KEYS; `{command('rotate-keys')}` then uses it.",
+                hint=f"Set FTP_DEPLOY_ENCRYPTION_KEYS to [{MAKES_A_KEY}]; `{command('rotate-keys')}` then uses it.",
                 id="ftp_deploy.W001",
             )
         )

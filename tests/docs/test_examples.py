@@ -1,13 +1,21 @@
 """The examples of the documentation: the unit that systemd reads, the container's file."""
 
+import argparse
+import base64
+import importlib
 import json
+import pkgutil
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ftp_deploy.standalone.cli import build_parser
+from tests.docs.commands import blocks
 from tests.servers.binaries import find
 from tests.standalone.processes import ROOT
 
@@ -15,10 +23,14 @@ EXAMPLES = ROOT / "docs" / "examples"
 UNIT = EXAMPLES / "ftp-deploy.service"
 
 
+COMMANDS = next(action.choices for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+
+
 def container() -> list[tuple[str, str]]:
     """Return the instructions of the container's file: name and arguments, continued lines joined."""
     text = (EXAMPLES / "Containerfile").read_text(encoding="utf-8").replace("\\\n", " ")
-    return [(name, value.strip()) for name, _, value in (line.partition(" ") for line in text.splitlines()) if name]
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(name, value.strip()) for name, _, value in (line.partition(" ") for line in lines)]
 
 
 @pytest.mark.integration
@@ -77,3 +89,64 @@ def test_the_container_s_health_check_tells_a_living_site_from_a_dead_one() -> N
         site.answer = lambda _: (503, {}, b"")
         assert subprocess.run(alive, capture_output=True, timeout=60, check=False).returncode != 0
     assert subprocess.run(alive, capture_output=True, timeout=60, check=False).returncode != 0
+
+
+def example(page: str, words: str) -> str:
+    """Return the Python block of a page that holds these words."""
+    (found,) = (block.body for block in blocks(page) if block.language == "python" and words in block.body)
+    return found
+
+
+def test_the_receiver_of_the_webhook_page_takes_what_we_sign_and_nothing_else() -> None:
+    from ftp_deploy.notifications.webhook import signature
+
+    place: dict[str, Any] = {}
+    exec(example("docs/how-to/webhook.rst", "def is_ours"), place)  # noqa: S102 - our own page
+    secret = "whsec_" + base64.b64encode(b"k" * 24).decode()
+    body, now = b'{"type": "test"}', str(int(time.time()))
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": now,
+        "webhook-signature": signature(secret, "msg_1", now, body),
+    }
+    assert place["is_ours"](headers, body, secret)
+    assert not place["is_ours"](headers, body + b" ", secret)
+    assert not place["is_ours"]({**headers, "webhook-id": "msg_2"}, body, secret)
+    assert not place["is_ours"]({**headers, "webhook-timestamp": "1"}, body, secret)
+
+
+@pytest.mark.django_db
+def test_the_receiver_of_the_signals_page_is_called() -> None:
+    from ftp_deploy.signals import deploy_finished
+    from tests.factories import make_deploy
+
+    place: dict[str, Any] = {}
+    exec(example("docs/reference/signals.rst", "deploy_finished"), place)  # noqa: S102 - our own page
+    try:
+        answers = dict(deploy_finished.send_robust(sender=None, deploy=make_deploy()))
+        assert answers[place["tell_the_bakery"]] is None
+    finally:
+        deploy_finished.disconnect(place["tell_the_bakery"])
+
+
+PAGES = sorted((ROOT / "docs").rglob("*.rst"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"``(ftp_deploy(?:\.[A-Za-z_]\w*)+)``", text):
+        if not re.fullmatch(r"ftp_deploy\.[EW]\d+", name):
+            there(name)
+    for name in re.findall(r"``((?:tests|benchmarks|docs)/[\w./-]+)``", text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"``(?:manage\.py ftp_deploy|ftp-deploy) ([a-z0-9-]+)", text):
+        assert name in COMMANDS, name
+
+
+def there(name: str) -> None:
+    """Import a dotted name, its last part an attribute or a module."""
+    try:
+        pkgutil.resolve_name(name)
+    except AttributeError:
+        importlib.import_module(name)

@@ -1,7 +1,10 @@
 """The wheel and the sdist hold what they must and nothing else; installed, they run what the pages tell one to type."""
 
+import json
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 import zipfile
@@ -15,6 +18,7 @@ from playwright.sync_api import Browser, Page
 import fabfile
 from ftp_deploy.standalone.forge import Forge
 from tests.docs.commands import Shell, blocks
+from tests.docs.test_examples import container
 from tests.servers.base import FTPServer
 from tests.servers.forge import SITE
 from tests.servers.ports import free_ports
@@ -140,6 +144,27 @@ def test_the_stand_alone_tutorial_works_as_it_stands_and_is_upgraded(shell: Shel
     assert shell.answers(f"http://127.0.0.1:{port}/readyz"), shell.logs()
     shell.type("ftp-deploy/bin/pip show django-ftp-deploy | grep '^Version: 99.0.0$'")
     assert (shell.folder / "before-upgrade.tar.gz").stat().st_size > 1000
+
+
+def test_the_container_s_instructions_work_by_hand(shell: Shell) -> None:
+    """What can be had without a container: its pip line, its command, its health check, its signal."""
+    instructions = dict(container())
+    (install,) = (part.strip() for part in instructions["RUN"].split("&&") if part.strip().startswith("pip install"))
+    shell.type("python3 -m venv image")
+    shell.type(f"image/bin/{install}")
+    (port,) = free_ports(1)
+    settings = dict(part.split("=", 1) for part in instructions["ENV"].split())
+    shell.environment |= settings | {"DATA_FOLDER": str(shell.folder / "data")}
+    program, *arguments = json.loads(instructions["CMD"])
+    shell.type(shlex.join([f"image/bin/{program}", *arguments, "--port", str(port)]))
+    assert shell.answers(f"http://127.0.0.1:{port}/readyz"), shell.logs()
+    check = json.loads(instructions["HEALTHCHECK"].removeprefix("CMD "))
+    shell.type(shlex.join(["image/bin/" + check[0], *(part.replace("8000", str(port)) for part in check[1:])]))
+    assert re.search(rf"http://127.0.0.1:{port}/setup/", shell.logs())
+    assert (shell.folder / "data").stat().st_mode & 0o077 == 0
+    (server,) = shell.servers
+    server.send_signal(getattr(signal, instructions["STOPSIGNAL"]))
+    assert server.wait(90) == 0, shell.logs()
 
 
 ADMIN_ONLY = """
