@@ -111,3 +111,22 @@ def test_keys_lead_to_the_search_and_to_the_pages_and_can_be_switched_off(open_p
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.id") != "filter-text"
     assert page.url.endswith(reverse("ftpdeploy_log"))
+
+
+WIDER = """() => [document.documentElement, ...document.querySelectorAll('.table-card')]
+  .map(box => box.scrollWidth - box.clientWidth).filter(over => over > 0)"""
+
+
+@pytest.mark.parametrize("width", [768, 900, 1100])
+def test_nothing_is_cut_off_between_a_phone_and_a_desktop(open_page, services, width):
+    page = open_page(width=width)
+    for name, arguments in (
+        ("dashboard", []),
+        ("log", []),
+        ("audit", []),
+        ("notifications", []),
+        ("accounts", []),
+        ("service_manage", [services[4].pk]),
+    ):
+        page.goto(reverse(f"ftpdeploy_{name}", args=arguments))
+        assert page.evaluate(WIDER) == [], name
