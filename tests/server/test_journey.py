@@ -125,7 +125,7 @@ class Journey:
         films: dict[str, bytes | None] = {f"archive/film-{n}.bin": b"%07d\n" % n * 62_500 for n in range(48)}
         commit = self.clone.push(films, "Add the archive")
         page.wait_for_selector(".run-panel")
-        self.see("#recent tbody tr:first-child", "success")
+        self.see("#recent tbody tr:first-child", "Success")
         expect(page.locator(".run-panel")).to_have_count(0, timeout=PATIENCE)
         seen = page.evaluate("window.seen")
         assert len({value for value, _files in seen}) >= 3, seen
@@ -203,9 +203,9 @@ class Journey:
         self.see("dialog section:has-text('New files')", "second.html")
         self.see("dialog section:has-text('Left out')", "first.html")
         page.click("dialog button:has-text('Restore')")
-        self.see("#recent tbody tr:first-child", "success")
+        self.see("#recent tbody tr:first-child", "Success")
         expect(page.locator("#restore section")).to_have_count(0)
-        self.see("#recent", "restored")
+        self.see("#recent", "Restored")
         difference = stage.difference(self.clone_head())
         assert (difference.missing, difference.surplus, difference.different) == (("first.html",), (), ())
 
@@ -221,7 +221,7 @@ class Journey:
         self.see("dialog section:has-text('Removed files')", "second.html")
         page.click("dialog button:has-text('Roll back')")
         page.wait_for_url(self.manage)
-        self.see("#recent tbody tr:first-child", "success")
+        self.see("#recent tbody tr:first-child", "Success")
         assert not self.stage.difference(commit)
 
     def change_the_notification(self) -> None:
