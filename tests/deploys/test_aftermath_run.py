@@ -10,7 +10,7 @@ from django.core import mail
 from ftp_deploy import notifications
 from ftp_deploy.deploys import aftermath, runner
 from ftp_deploy.models import Deploy, Service
-from tests.deploys.test_runner import SITE, Forge, forge, live, server  # noqa: F401 - fixtures
+from tests.deploys.runs import SITE, Forge, forge, live, server  # noqa: F401 - fixtures
 from tests.factories import make_notification
 from tests.servers.http import Site, http_site
 

@@ -13,7 +13,11 @@ from tests.servers.project import ROOT, Project
 
 pytestmark = pytest.mark.integration
 
-CONTRACT = ("test_append.py", "test_lease.py", "test_queue.py", "test_runner.py", "test_tallies.py")
+CONTRACT = (
+    "test_append.py", "test_lease.py", "test_queue.py",
+    "test_runner.py", "test_runner_choices.py", "test_runner_faults.py",
+    "test_tallies.py",
+)  # fmt: skip
 """Tests of this folder that have to pass on every database."""
 
 

@@ -18,7 +18,7 @@ from ftp_deploy.exceptions import RepositoryUnavailable, VerificationFailed
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.transports.base import Upload
 from ftp_deploy.transports.memory import Memory, StoredFile
-from tests.deploys.test_runner import SITE, State, forge, live, reload, run, server  # noqa: F401
+from tests.deploys.runs import SITE, State, forge, live, reload, run, server  # noqa: F401
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -14,7 +14,7 @@ from ftp_deploy.deploys import lease, queue, runner
 from ftp_deploy.exceptions import LoginRefused, PermissionRefused, StorageFull
 from ftp_deploy.models import Change, Deploy, Service
 from ftp_deploy.transports.memory import Memory, StoredFile
-from tests.deploys.test_runner import SITE, State, forge, live, reload, run, server  # noqa: F401
+from tests.deploys.runs import SITE, State, forge, live, reload, run, server  # noqa: F401
 from tests.deploys.trees import snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,7 +8,7 @@ import pytest
 
 from ftp_deploy.deploys import queue
 from ftp_deploy.models import Service
-from tests.deploys.test_runner import State, forge, reload, run  # noqa: F401
+from tests.deploys.runs import State, forge, reload, run  # noqa: F401
 from tests.deploys.test_transfer import BAD_NAMES
 from tests.servers.base import FTPServer
 from tests.servers.fixtures import StartServer
