@@ -36,6 +36,7 @@ from ftp_deploy.transports.ftp_batches import Batch, batches
 from ftp_deploy.transports.ftp_control import Control
 from ftp_deploy.transports.ftp_data import DataConnection
 from ftp_deploy.transports.ftp_hashes import kind_of, read_hash
+from ftp_deploy.transports.ftp_passive import ask_port
 from ftp_deploy.transports.ftp_server import Server
 from ftp_deploy.transports.ftp_tls import certificate_of, show_fingerprint
 from ftp_deploy.transports.ftp_upload import Uploader
@@ -234,7 +235,7 @@ class FTP(Transport):
         check(path)
         with self._borrowed() as control:
             command = f"RETR {join(self.server.root or '', path)}"
-            port = control.passive_port()
+            port = ask_port(control)
             with DataConnection(control, port, command, doing=f"download {path}", path=path) as data:
                 data.await_start()
                 try:

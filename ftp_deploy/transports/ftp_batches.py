@@ -21,7 +21,7 @@ from ftp_deploy.transports.names import join
 Item = TypeVar("Item")
 
 BATCH = 16
-LARGEST_BATCH = 64
+LARGEST_BATCH = 96
 """Items that share one call of the guard: at least and at most."""
 
 

@@ -14,6 +14,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from ftp_deploy.exceptions import (
@@ -25,7 +26,7 @@ from ftp_deploy.exceptions import (
     UnsafePath,
 )
 from ftp_deploy.transports import addresses
-from ftp_deploy.transports.ftp_replies import Reply, clean, refusal
+from ftp_deploy.transports.ftp_replies import Question, Reply, clean
 from ftp_deploy.transports.ftp_server import Server
 from ftp_deploy.transports.ftp_tls import wrap_control
 
@@ -34,8 +35,6 @@ LONGEST_REPLY = 64 * 1024
 RECEIVE = 64 * 1024
 QUICKACK = getattr(socket, "TCP_QUICKACK", None)
 LOOK_EVERY = 0.1
-UNCERTAIN_WAIT = 10.0
-"""Seconds for what is tried for the first time on a server and may hang behind its firewall."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -52,6 +51,7 @@ class Control:
         self.server = server
         self.target = server.target
         self._buffer = bytearray()
+        self._open_questions: deque[Question] = deque()
         self._watched: list[socket.socket] = []
         self._lock = threading.Lock()
         self._aborted = False
@@ -90,6 +90,11 @@ class Control:
                 raise ConnectionFailed("The connection was closed by us.")
             self._watched = [one for one in self._watched if one.fileno() >= 0]
             self._watched.append(connection)
+
+    @property
+    def aborted(self) -> bool:
+        """Whether we cut the connection ourselves."""
+        return self._aborted
 
     def abort(self) -> None:
         """Cut the connection and its data connection; a thread that waits on one of them gets an error."""
@@ -222,9 +227,11 @@ class Control:
             if _UNSAFE.search(command):
                 raise UnsafePath("A name with a control character was kept from the server.")
         try:
-            if self.connection.gettimeout() == 0:
+            if self.connection.gettimeout() != self.target.reply_timeout:
                 self.connection.settimeout(self.target.reply_timeout)
-            self.connection.sendall("".join(f"{command}\r\n" for command in commands).encode())
+            lines = [f"{command}\r\n".encode() for command in commands]
+            for part in lines if self.server.one_by_one else [b"".join(lines)]:
+                self.connection.sendall(part)
         except UnicodeEncodeError as error:
             raise UnsafePath("A name that is not valid UTF-8 was kept from the server.") from error
         except OSError as error:
@@ -234,6 +241,12 @@ class Control:
         """Send one command and return its reply."""
         self.send(command)
         return self.read_reply()
+
+    def put(self, questions: Sequence[Question]) -> None:
+        """Ask without waiting: each reply is judged when it comes, before any later reply is returned."""
+        if questions:
+            self._open_questions.extend(questions)
+            self.send(*(question.command for question in questions))
 
     def exchange(self, commands: Sequence[str]) -> list[Reply]:
         """Send commands, never more under way than the window allows, and return as many replies in their order."""
@@ -259,12 +272,12 @@ class Control:
         limit = timeout or self.target.reply_timeout
         deadline = time.monotonic() + limit
         left = limit
-        while (reply := self._take_reply()) is None:
+        while (reply := self._next_reply()) is None:
             if left <= 0:
                 raise ConnectionFailed(f"{self.target.host} did not answer within {limit:.0f} seconds.")
             self._receive(left)
             left = deadline - time.monotonic()
-        return self._alive(reply)
+        return reply
 
     def final_reply(self) -> Reply:
         """Wait for the reply that ends a command, past preliminary ones."""
@@ -272,13 +285,21 @@ class Control:
             pass
         return reply
 
-    def reply_at_hand(self) -> Reply | None:
-        """Return a reply that has already come, without waiting."""
-        if (reply := self._take_reply()) is not None:
-            return self._alive(reply)
-        self._receive(0)
-        found = self._take_reply()
-        return self._alive(found) if found else None
+    def reply_at_hand(self, seconds: float = 0) -> Reply | None:
+        """Return a reply that has already come, or that begins to come within ``seconds``."""
+        if (reply := self._next_reply()) is not None:
+            return reply
+        self._receive(seconds)
+        return self._next_reply()
+
+    def _next_reply(self) -> Reply | None:
+        """Take the next reply out of what has been received, past those that questions wait for."""
+        while (reply := self._take_reply()) is not None:
+            self._alive(reply)
+            if not self._open_questions:
+                return reply
+            self._open_questions.popleft().judge(reply)
+        return None
 
     def _receive(self, timeout: float) -> None:
         try:
@@ -344,45 +365,3 @@ class Control:
     def _lost(self, error: OSError) -> ConnectionFailed:
         reason = addresses.describe(error, self.target.reply_timeout)
         return ConnectionFailed(f"The connection to {self.target.host} was lost: {reason}.")
-
-    # Passive mode
-
-    def passive_command(self) -> str:
-        """Return how to ask for a data port: EPSV (RFC 2428), or PASV where that was learnt not to work."""
-        return "PASV" if self.server.traits.epsv is False else "EPSV"
-
-    def passive_port(self) -> int:
-        """Ask for a data port and return its number."""
-        self.send(self.passive_command())
-        return self.read_port()
-
-    def read_port(self) -> int:
-        """Read the reply to ``passive_command``. The host that PASV names is not looked at."""
-        uncertain = self.server.traits.epsv is None
-        try:
-            reply = self.read_reply(UNCERTAIN_WAIT if uncertain else None)
-        except ConnectionFailed:
-            if uncertain and not self._aborted:
-                self.server.doubt_epsv()
-            raise
-        if reply.code in (227, 229):
-            return self._parse(reply)
-        if self.server.traits.epsv is not False and reply.code >= 500 and self.peer.family == socket.AF_INET:
-            self.server.learn(epsv=False)
-            return self.passive_port()
-        raise refusal(reply, "open a data connection")
-
-    def _parse(self, reply: Reply) -> int:
-        line = str(reply)
-        try:
-            host_and_port = (
-                ftplib.parse229(line, (self.peer.host, 0))  # noqa: S321
-                if reply.code == 229
-                else ftplib.parse227(line)  # noqa: S321
-            )
-            port = int(host_and_port[1])
-        except (ftplib.Error, ValueError) as error:
-            raise ConnectionFailed(f"{self.target.host} named no data port: {reply}.", reply=line) from error
-        if not 0 < port < 65536:
-            raise ConnectionFailed(f"{self.target.host} named no data port: {reply}.", reply=line)
-        return port

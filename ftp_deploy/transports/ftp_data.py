@@ -8,19 +8,26 @@ import contextlib
 import selectors
 import socket
 import ssl
+import sys
 import time
 from types import TracebackType
 from typing import Self
 
 from ftp_deploy.exceptions import TransferFailed, TransportError
 from ftp_deploy.transports import addresses
-from ftp_deploy.transports.ftp_control import UNCERTAIN_WAIT, Control
+from ftp_deploy.transports.ftp_control import Control
+from ftp_deploy.transports.ftp_passive import UNCERTAIN_WAIT, ask_port, passive_command
 from ftp_deploy.transports.ftp_replies import Reply, refusal
 from ftp_deploy.transports.ftp_tls import check_pin
 
 TLS_REFUSALS = (425, 426, 522, 534)
 """What servers say whose data connections could not be encrypted as they want it (RFC 2228, RFC 4217)."""
+if sys.platform.startswith("linux"):
+    import fcntl
+
 CORK = getattr(socket, "TCP_CORK", None)
+UNSENT = 0x894B
+"""SIOCOUTQNSD of Linux: bytes in a socket's queue that have not been sent once."""
 REASON_WAIT = 5.0
 """Seconds to wait for the server's own words after the data connection broke."""
 LONGEST_LISTING = 64 * 1024 * 1024
@@ -148,6 +155,35 @@ class DataConnection:
         except OSError as error:
             raise self.failure(error) from error
 
+    def outlast(self, seconds: float) -> bool:
+        """Wait until everything, the end included, has been on its way for ``seconds``, so that it has arrived.
+
+        Returns False where the final reply comes before that, or where the system does not say what has left.
+        """
+        left_at: float | None = None
+        while self.final is None:
+            if left_at is None:
+                unsent = self._unsent()
+                if unsent is None:
+                    return False
+                left_at = None if unsent else time.monotonic()
+            wait = seconds if left_at is None else left_at + seconds - time.monotonic()
+            if wait <= 0:
+                return True
+            self._notice(self.control.reply_at_hand(wait))
+        return False
+
+    def _unsent(self) -> int | None:
+        """Return how many bytes have not left yet, because the link's window is full; None: nobody knows."""
+        if not sys.platform.startswith("linux"):
+            return None
+        answer = bytearray(4)
+        try:
+            fcntl.ioctl(self.connection.fileno(), UNSENT, answer)
+        except OSError:
+            return None
+        return int.from_bytes(answer, sys.byteorder)
+
     def finish_receiving(self) -> Reply:
         """End a transfer to us. Over TLS, vsftpd says that it is done only after our close_notify."""
         with contextlib.suppress(OSError):
@@ -178,7 +214,7 @@ class DataConnection:
         if not reply.good:
             raise self._refusal(reply)
         self.control.server.tls_works = True
-        if self.control.server.traits.epsv is None and self.control.passive_command() == "EPSV":
+        if self.control.server.traits.epsv is None and passive_command(self.control) == "EPSV":
             self.control.server.learn(epsv=True)
         return reply
 
@@ -212,7 +248,7 @@ def fetch(control: Control, command: str, *, doing: str, path: str = "") -> byte
     """Run a command that sends data, such as a listing, and return all of it, at most ``LONGEST_LISTING`` bytes."""
     blocks = []
     size = 0
-    with DataConnection(control, control.passive_port(), command, doing=doing, path=path) as data:
+    with DataConnection(control, ask_port(control), command, doing=doing, path=path) as data:
         data.await_start()
         try:
             while block := data.connection.recv(256 * 1024):

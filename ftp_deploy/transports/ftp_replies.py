@@ -1,6 +1,7 @@
 """What a server's replies mean: RFC 959 section 4.2, RFC 2228, RFC 2428, and what servers do in practice."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ftp_deploy.exceptions import (
@@ -88,6 +89,14 @@ class Reply:
 
     def __str__(self) -> str:
         return f"{self.code} {self.text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A command, and what its reply decides."""
+
+    command: str
+    judge: Callable[[Reply], None]
 
 
 def clean(text: str, secrets: tuple[str, ...] = ()) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ftp_deploy.transports.addresses import Address, resolve
 from ftp_deploy.transports.base import Target
+from ftp_deploy.transports.ftp_early import EarlyPort
 from ftp_deploy.transports.ftp_replies import Reply
 from ftp_deploy.transports.ftp_tls import guess_p256, make_context
 from ftp_deploy.transports.names import normal_root
@@ -19,7 +20,7 @@ LONGEST_BANNER = 120
 TLS_TRIES = 2
 """How often TLS 1.3 has to break before 1.2 is tried."""
 WINDOW = 900
-WIDE_WINDOW = 3500
+WIDE_WINDOW = 7000
 
 
 class Server:
@@ -36,6 +37,7 @@ class Server:
         self.traits = target.traits
         self.root: str | None = None
         self.size_works = True
+        self.early_port = EarlyPort()
         self._lock = threading.Lock()
         self._opening: set[Control] = set()
         self.reached = threading.Event()
@@ -144,6 +146,11 @@ class Server:
         return self._is("vsftpd")
 
     @property
+    def tells_too_early(self) -> bool:
+        """Whether an EPSV that comes too early is refused and does no harm; see ``EarlyPort``."""
+        return self._is("proftpd")
+
+    @property
     def starts_late(self) -> bool:
         """Whether data must not be sent before the 150: pyftpdlib may look at the data before it looks at the STOR.
 
@@ -155,9 +162,18 @@ class Server:
     def window(self) -> int:
         """Bytes of commands that may be under way on one connection.
 
-        ProFTPD misreads commands once in a while with more; vsftpd and Pure-FTPd took 7,000 bytes.
+        ProFTPD misreads commands once in a while with more, unless each one comes alone; see ``one_by_one``.
         """
-        return WIDE_WINDOW if self._is("vsftpd") or self._is("pure-ftpd") else WINDOW
+        return WIDE_WINDOW if self._is("vsftpd") or self._is("pure-ftpd") or self.one_by_one else WINDOW
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each command goes out in a TLS record of its own.
+
+        ProFTPD was seen to misread a command that its read buffer cut in two. It reads a record at a time, so one that
+        holds a single command is never cut.
+        """
+        return self._contexts is not None and self._is("proftpd")
 
     def doubt_epsv(self) -> None:
         """EPSV did not work on its first try: use PASV from now on, where there is such a thing."""

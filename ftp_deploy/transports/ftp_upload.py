@@ -2,11 +2,11 @@
 
 1. EPSV and its reply. 2. STOR, and beside it the data connection. 3. The data, and the final reply. The questions about
 a file that has just arrived (its size, its hash) and its mode travel together with the EPSV of the next file. vsftpd
-would cost a fourth round trip; there they all go out as soon as the data is written.
+would cost a fourth round trip; there they all go out as soon as the data is written. On ProFTPD two are enough: EPSV
+goes out alone when the data has arrived (see ``ftp_early``), and the questions travel with the next STOR.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC
 from typing import BinaryIO
 
@@ -16,20 +16,13 @@ from ftp_deploy.transports.crew import Lane
 from ftp_deploy.transports.ftp_control import Control
 from ftp_deploy.transports.ftp_data import DataConnection
 from ftp_deploy.transports.ftp_hashes import Hasher, hasher_for, read_hash
-from ftp_deploy.transports.ftp_replies import Reply
+from ftp_deploy.transports.ftp_passive import ask_port, parse_port, passive_command, read_port
+from ftp_deploy.transports.ftp_replies import Question, Reply
 from ftp_deploy.transports.names import join
 
-SMALL = 64 * 1024
+SMALL = 256 * 1024
 """Bytes up to which a file is sent without waiting for the server's 150."""
 BLOCK = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A command about a file that has arrived, and what its reply decides."""
-
-    command: str
-    judge: Callable[[Reply], None]
 
 
 class Uploader:
@@ -44,7 +37,7 @@ class Uploader:
     def run(self) -> None:
         """Send until the lane is empty. Raises ``TransportError``; what is held then has not arrived."""
         upload = self.lane.take()
-        port = self.control.passive_port() if upload else 0
+        port = ask_port(self.control) if upload else 0
         while upload is not None:
             upload, port = self._send(upload, port)
 
@@ -59,20 +52,64 @@ class Uploader:
             data.finish_sending()
             following = self.lane.take()
             questions = list(self._questions(upload, hasher))
-            commands = [question.command for question in questions]
-            if following is not None:
-                commands.append(self.control.passive_command())
-            ahead = self.server.reads_ahead
-            if ahead:
-                self.control.send(*commands)
+            if self.server.reads_ahead:
+                self._ask(questions, following)
+            next_port = self._early_port(data) if following is not None else 0
             data.finish()
-        if not ahead:
-            self.control.send(*commands)
+        if next_port:
+            self._judge_later(questions, upload)
+            return following, next_port
+        if not self.server.reads_ahead:
+            self._ask(questions, following)
         for question in questions:
             question.judge(self.control.read_reply())
-        next_port = self.control.read_port() if following is not None else 0
-        self.lane.done(Progress(done=(upload.path,), current=upload.shown))
+        next_port = read_port(self.control) if following is not None else 0
+        self._done(upload)
         return following, next_port
+
+    def _ask(self, questions: Sequence[Question], following: Upload | None) -> None:
+        commands = [question.command for question in questions]
+        if following is not None:
+            commands.append(passive_command(self.control))
+        self.control.send(*commands)
+
+    def _done(self, upload: Upload) -> None:
+        self.lane.done(Progress(done=(upload.path,), current=upload.shown))
+
+    def _early_port(self, data: DataConnection) -> int:
+        """Ask for the next data port when the server has probably seen the end of this file; 0: it named none."""
+        if not self.server.tells_too_early:
+            return 0
+        early = self.server.early_port
+        delay = early.delay
+        if not data.outlast(delay):
+            early.too_late()
+            return 0
+        command = passive_command(self.control)
+        self.control.send(command)
+        reply = self.control.final_reply()
+        refused = reply.code == 450 and reply.text.upper().startswith(command)
+        data.final = self.control.final_reply() if refused else reply
+        data.finish()
+        reply = reply if refused else self.control.read_reply()
+        if reply.code not in (227, 229):
+            early.too_early(delay)
+            return 0
+        early.in_time()
+        return parse_port(self.control, reply)
+
+    def _judge_later(self, questions: Sequence[Question], upload: Upload) -> None:
+        """Ask about a file that has arrived; it is done once the answers have come, among those about the next one."""
+        if not questions:
+            self._done(upload)
+            return
+        *others, last = questions
+
+        def judge(reply: Reply) -> None:
+            last.judge(reply)
+            self._done(upload)
+
+        self.control.put([*others, Question(last.command, judge)])
 
     def _send_content(self, data: DataConnection, upload: Upload, hasher: Hasher | None) -> None:
         if upload.size > SMALL or self.server.starts_late:
