@@ -62,6 +62,8 @@ def link(rtt: float, work: Path, loss: float = 0) -> Iterator[Link]:
         if process:
             process.kill()
             process.wait()
+            if process.stdout:
+                process.stdout.close()
         for name in (client, server):
             ip("netns", "del", name)
 
