@@ -43,8 +43,8 @@ LINE = ("position", "turn")
 def append(service: Service, delivery_id: str, event: PushEvent) -> Deploy | None:
     """Store a push at the end of the line; return its row, of which the other fields are read when asked for.
 
-    None: the push does not follow the newest one, may be a duplicate, waits behind one of unknown order, or another
-    push was stored at the same moment. Nothing is stored then.
+    None: the push does not follow the end of the line, may be a duplicate, waits behind one of unknown order, or
+    another push was stored at the same moment. Nothing is stored then.
     """
     alias = router.db_for_write(Deploy)
     connection = connections[alias]
@@ -53,7 +53,7 @@ def append(service: Service, delivery_id: str, event: PushEvent) -> Deploy | Non
     values = zip(_fields(TOLD), _told(service, delivery_id, event), strict=True)
     told = [field.get_db_prep_save(value, connection) for field, value in values]
     pk = service.pk
-    looked: list[Any] = [pk, pk, delivery_id, event.branch, pk, pk, event.before, event.before]
+    looked: list[Any] = [pk, event.before, pk, pk]
     try:
         with connection.cursor() as cursor, _savepoint(alias):
             cursor.execute(_statement(alias), [*told, *looked])
@@ -124,15 +124,15 @@ def _column(name: str) -> str:
 
 
 _LOOK = """
- FROM (SELECT COALESCE(MAX({position}), 0) AS {position}, COALESCE(MAX({turn}), 0) AS {turn}
-       FROM {table} WHERE {service} = %s) line
- WHERE NOT EXISTS (SELECT 1 FROM {table}
-                   WHERE {service} = %s AND {delivery_id} = %s AND {branch} = %s AND NOT {delivery_id} = '')
-   AND NOT EXISTS (SELECT 1 FROM {table} WHERE {service} = %s AND {state} = 'queued' AND {order_unknown})
-   AND COALESCE((SELECT CASE WHEN {order_unknown} AND {commit} <> {after} THEN '-' ELSE {after} END
-                 FROM {table} WHERE {service} = %s AND {kind} = 'push'
-                 ORDER BY {position} DESC, {id} DESC LIMIT 1), %s) = %s"""
-"""What the line has to look like: see ``queue.is_in_order``. A service without any push is followed by each."""
+ FROM (SELECT {position}, {turn}, {kind}, {after}, {commit}, {order_unknown} FROM {table}
+       WHERE {service} = %s ORDER BY {position} DESC, {id} DESC LIMIT 1) line
+ WHERE line.{kind} = 'push' AND line.{after} = %s AND line.{turn} IS NOT NULL
+   AND (NOT line.{order_unknown} OR line.{commit} = line.{after})
+   AND NOT EXISTS (SELECT 1 FROM {table} WHERE {service} = %s AND {turn} > line.{turn})
+   AND NOT EXISTS (SELECT 1 FROM {table} WHERE {service} = %s AND {state} = 'queued' AND {order_unknown})"""
+"""What the line has to look like: its end is a push in order (see ``queue.is_in_order``), and was stored last as well.
+The turn after its own is then free for one push alone. A delivery that is there already is refused by its constraint.
+"""
 
 
 def _constant() -> "list[Field[Any, Any]]":

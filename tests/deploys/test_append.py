@@ -105,9 +105,30 @@ def test_rows_of_other_services_and_without_a_turn_do_not_count(service: Service
     other = Service.objects.create(host="other.example.com", username="u", repository_slug="o/r")
     Deploy.objects.create(service=other, turn=7, position=9, after=f"{9:040x}", delivery_id="a", branch="main")
     Deploy.objects.create(service=service, position=5, after=f"{1:040x}")
-    deploy = append(service, "a", push(2))
-    assert deploy is not None
-    assert (deploy.turn, deploy.position) == (1, 6.0)
+    assert append(service, "a", push(2)) is None
+    first = queue.record_push(service, "a", push(2)).deploy
+    assert (first.turn, first.position, first.order_unknown) == (1, 6.0, False)
+    second = append(service, "b", push(3))
+    assert second is not None
+    assert (second.turn, second.position) == (2, 7.0)
+
+
+def test_behind_a_row_that_was_stored_later_the_long_way_is_taken(service: Service) -> None:
+    for number in (1, 2, 3):
+        queue.record_push(service, f"d{number}", push(number))
+    late = service.deploys.get(turn=2)
+    Deploy.objects.filter(pk=late.pk).update(turn=9)  # as if it was put before the end, and rows after it are gone
+    assert append(service, "e", push(4)) is None
+    assert queue.record_push(service, "e", push(4)).deploy.turn == 10
+    assert append(service, "f", push(5)) is not None
+
+
+def test_behind_what_a_person_asked_for_the_long_way_is_taken(service: Service) -> None:
+    queue.record_push(service, "a", push(1))
+    queue.deploy_now(service)
+    assert append(service, "b", push(2)) is None
+    deploy = queue.record_push(service, "b", push(2)).deploy
+    assert (deploy.turn, deploy.position, deploy.order_unknown) == (3, 3.0, False)
 
 
 def test_the_same_push_many_times_at_once_is_stored_once(service: Service) -> None:
