@@ -158,10 +158,12 @@ class DataConnection:
     def outlast(self, seconds: float) -> bool:
         """Wait until everything, the end included, has been on its way for ``seconds``, so that it has arrived.
 
-        Returns False where the final reply comes before that, or where the system does not say what has left.
+        Returns False where the final reply comes before that, where the server does not take the rest within the
+        target's reply time-out, or where the system does not say what has left.
         """
         left_at: float | None = None
-        while self.final is None:
+        deadline = time.monotonic() + self.control.target.reply_timeout
+        while self.final is None and time.monotonic() < deadline:
             if left_at is None:
                 unsent = self._unsent()
                 if unsent is None:

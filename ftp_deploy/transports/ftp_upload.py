@@ -89,9 +89,10 @@ class Uploader:
         self.control.send(command)
         reply = self.control.final_reply()
         refused = reply.code == 450 and reply.text.upper().startswith(command)
-        data.final = self.control.final_reply() if refused else reply
+        answered = refused or reply.code in (227, 229)  # before the final reply, which must come all the same
+        data.final = self.control.final_reply() if answered else reply
         data.finish()
-        reply = reply if refused else self.control.read_reply()
+        reply = reply if answered else self.control.read_reply()
         if reply.code not in (227, 229):
             early.too_early(delay)
             return 0

@@ -8,11 +8,13 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
-from ftp_deploy.exceptions import PermissionRefused, VerificationFailed
+from ftp_deploy.exceptions import PermissionRefused, StorageFull, VerificationFailed
 from ftp_deploy.transports import crew, ftp_server, open_transport
+from ftp_deploy.transports.ftp_data import DataConnection
 from ftp_deploy.transports.ftp_early import FIRST_DELAY, LONGEST, SHORTEST, EarlyPort
 from tests.servers.raw import RawServer
 from tests.transports.contract import done, make_upload
@@ -27,6 +29,7 @@ class BusyFTP:
     """A server that refuses EPSV during a transfer. ``mood``: when it waits for the command that follows the data.
 
     "busy": before it has read the end of the file. "done": after that, before it says so. "quick": it does not wait.
+    "ahead": before the end of the file, and it names a port at once, as no ProFTPD does.
     """
 
     mood: str
@@ -36,6 +39,8 @@ class BusyFTP:
     """Sizes that it makes up, by path; each is told once."""
     refused: set[str] = field(default_factory=set)
     """Paths that it does not store."""
+    too_large: set[str] = field(default_factory=set)
+    """Paths for which it finds no room once the data is there."""
     files: dict[str, bytes] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
 
@@ -90,8 +95,13 @@ class BusyFTP:
             if self.mood == "busy" and self.is_asked:
                 self.take_question()
                 self.say("450 EPSV: data transfer in progress")
+            if self.mood == "ahead" and self.is_asked:
+                self.take_question()
+                self.answer("EPSV", "")
             self.files[path] = b"".join(iter(lambda: data.recv(65536), b""))
-        if self.mood == "done" and self.is_asked:
+        if path in self.too_large:
+            self.say("552 Quota exceeded")
+        elif self.mood == "done" and self.is_asked:
             self.take_question()
             self.say("226 Transfer complete")
             self.answer("EPSV", "")
@@ -150,6 +160,15 @@ class TestTheQuestion:
         assert arrived(busy) == TREE
         assert sum(line == "EPSV" for line in busy.seen) == len(TREE)
 
+    def test_a_port_before_the_final_reply_is_not_taken_for_that(self, begin: Callable[[BusyFTP], RawServer]) -> None:
+        busy = BusyFTP("ahead")
+        assert send(begin(busy)) == sorted(TREE)
+        assert arrived(busy) == TREE
+        assert sum(line == "EPSV" for line in busy.seen) == len(TREE)
+        full = BusyFTP("ahead", too_large={"/file3.txt"}, total=1000)
+        with pytest.raises(StorageFull, match=r"file3.txt.*552"):
+            send(begin(full))
+
     def test_a_wrong_size_is_noticed_with_the_next_file(self, begin: Callable[[BusyFTP], RawServer]) -> None:
         busy = BusyFTP("done", lies={"/file3.txt": 2}, total=len(TREE) + 2)
         assert send(begin(busy)) == sorted(TREE)
@@ -172,6 +191,16 @@ class TestTheQuestion:
         with pytest.raises(PermissionRefused, match=r"file2.txt.*550"):
             send(begin(busy))
         assert {"file6.txt", "file5.txt", "file4.txt", "file3.txt"} <= set(arrived(busy))
+
+
+def test_a_server_that_stops_reading_is_not_waited_for_without_an_end() -> None:
+    data = DataConnection.__new__(DataConnection)
+    data.final = None
+    data.control = SimpleNamespace(  # type: ignore[assignment]
+        target=SimpleNamespace(reply_timeout=0.05), reply_at_hand=lambda seconds: None
+    )
+    data._unsent = lambda: 1  # type: ignore[method-assign]
+    assert not data.outlast(0.001)
 
 
 def patient() -> EarlyPort:
