@@ -39,6 +39,7 @@ class Recorder:
             self.flush(**values)
         else:
             self._write_columns(values)
+            self._changed = False
 
     def enter_switch(self) -> None:
         """Begin the switch; from here on nobody can cancel. Raises ``DeployCancelled`` where somebody just did."""
@@ -131,6 +132,7 @@ class Recorder:
                 batch_size=500,
             )
         self._lines = self._lines[len(lines) :]
+        self._changed = False
         self._written = time.monotonic()
 
     def _write_columns(self, values: dict[str, Any]) -> None:
@@ -138,7 +140,6 @@ class Recorder:
             values = values | self._progress()
         if values:
             self.write(**values)
-        self._changed = False
 
 
 PROGRESS_COLUMNS = (

@@ -59,3 +59,22 @@ def test_progress_that_could_not_be_written_is_written_later(recorder: Recorder,
     assert recorder.flush_if_due()
     kept = Deploy.objects.get()
     assert (kept.files_done, kept.bytes_done, kept.current_file) == (2, 100, "page.html")
+
+
+def test_a_write_that_breaks_off_is_written_whole_the_next_time(recorder: Recorder, monkeypatch) -> None:
+    """The columns go with the lines in one transaction: what is rolled back is not forgotten."""
+    recorder.advance(2, 100, "page.html")
+    recorder.warn("The server refuses modes.")
+    unbroken = module.LogLine.objects.bulk_create
+
+    def away(*_args: object, **_options: object) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(module.LogLine.objects, "bulk_create", away)
+    with pytest.raises(OperationalError):
+        recorder.finish()
+    monkeypatch.setattr(module.LogLine.objects, "bulk_create", unbroken)
+    recorder.finish()
+    kept = Deploy.objects.get()
+    assert (kept.files_done, kept.bytes_done, kept.warnings) == (2, 100, ["The server refuses modes."])
+    assert [line.text for line in kept.log_lines.all()] == ["The server refuses modes."]
