@@ -82,6 +82,7 @@ def run_deploy(lease: Lease, deploy: Deploy) -> None:
     except DATABASE_AWAY as error:
         logger.warning("Deploy %s: the database was away: %s", deploy.pk, type(error).__name__)
         if lease.is_forgiven():
+            lease.persist(recorder.flush)
             lease.persist(lambda: outcome.hand_back(lease, deploy))
         else:
             _fail(recorder, DatabaseAway())

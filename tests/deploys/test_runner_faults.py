@@ -276,6 +276,8 @@ def test_a_database_that_is_away_for_a_moment_costs_no_attempt(service, forge, s
     deploy = reload(deploy)
     assert (deploy.state, deploy.attempts, deploy.crashes) == (State.SUCCEEDED, 1, 0)
     assert live(server) == SITE
+    fetched = deploy.log_lines.filter(text__startswith="Fetched").count()
+    assert fetched == (3 if moment == "uploading" else 1)  # what the broken attempts did is told as well
 
 
 def test_a_database_error_that_always_comes_back_is_tried_with_pauses_and_then_final(
