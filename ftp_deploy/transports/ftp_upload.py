@@ -56,8 +56,11 @@ class Uploader:
                 self._ask(questions, following)
             next_port = self._early_port(data) if following is not None else 0
             data.finish()
-        if next_port:
-            self._judge_later(questions, upload)
+        if following is not None and next_port:
+            if self._fits(questions, following):
+                self._judge_later(questions, upload)
+            else:
+                self._judge_now(questions, upload)
             return following, next_port
         if not self.server.reads_ahead:
             self._ask(questions, following)
@@ -98,6 +101,18 @@ class Uploader:
             return 0
         early.in_time()
         return parse_port(self.control, reply)
+
+    def _fits(self, questions: Sequence[Question], following: Upload) -> bool:
+        """Say whether the questions may be under way together with the next STOR, which must not be misread."""
+        commands = [question.command for question in questions]
+        commands.append(f"STOR {join(self.server.root or '', following.path)}")
+        return sum(len(command.encode("utf-8", "surrogatepass")) + 2 for command in commands) <= self.server.window
+
+    def _judge_now(self, questions: Sequence[Question], upload: Upload) -> None:
+        replies = self.control.exchange([question.command for question in questions])
+        for question, reply in zip(questions, replies, strict=True):
+            question.judge(reply)
+        self._done(upload)
 
     def _judge_later(self, questions: Sequence[Question], upload: Upload) -> None:
         """Ask about a file that has arrived; it is done once the answers have come, among those about the next one."""

@@ -14,8 +14,10 @@ import pytest
 
 from ftp_deploy.exceptions import PermissionRefused, StorageFull, VerificationFailed
 from ftp_deploy.transports import crew, ftp_server, open_transport
+from ftp_deploy.transports.ftp_control import Control
 from ftp_deploy.transports.ftp_data import DataConnection
 from ftp_deploy.transports.ftp_early import FIRST_DELAY, LONGEST, SHORTEST, EarlyPort
+from ftp_deploy.transports.ftp_replies import Question
 from tests.servers.raw import RawServer
 from tests.transports.contract import done, make_upload
 
@@ -123,9 +125,9 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[BusyFTP], RawSe
         server.stop()
 
 
-def send(server: RawServer) -> list[str]:
+def send(server: RawServer, tree: dict[str, bytes] = TREE) -> list[str]:
     with open_transport(server.target(max_connections=1, reply_timeout=10.0)) as transport:
-        return sorted(done(transport.upload([make_upload(path, content) for path, content in TREE.items()])))
+        return sorted(done(transport.upload([make_upload(path, content) for path, content in tree.items()])))
 
 
 def arrived(busy: BusyFTP) -> dict[str, bytes]:
@@ -168,6 +170,27 @@ class TestTheQuestion:
         full = BusyFTP("ahead", too_large={"/file3.txt"}, total=1000)
         with pytest.raises(StorageFull, match=r"file3.txt.*552"):
             send(begin(full))
+
+    def test_long_names_are_not_sent_behind_questions(
+        self, begin: Callable[[BusyFTP], RawServer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """ProFTPD may misread a STOR where more is under way than the window allows."""
+        put = Control.put
+        asked: list[str] = []
+
+        def spy(control: Control, questions: list[Question]) -> None:
+            asked.extend(question.command for question in questions)
+            put(control, questions)
+
+        monkeypatch.setattr(Control, "put", spy)
+        long = {f"{'d' * 200}/{'e' * 240}/{path}": content for path, content in TREE.items()}
+        busy = BusyFTP("done")
+        assert send(begin(busy), long) == sorted(long)
+        assert arrived(busy) == long
+        assert not asked
+        assert sum(line.startswith("SIZE") for line in busy.seen) == sum(line == "EPSV" for line in busy.seen) == 7
+        assert send(begin(BusyFTP("done"))) == sorted(TREE)
+        assert len(asked) == len(TREE) - 1
 
     def test_a_wrong_size_is_noticed_with_the_next_file(self, begin: Callable[[BusyFTP], RawServer]) -> None:
         busy = BusyFTP("done", lies={"/file3.txt": 2}, total=len(TREE) + 2)
