@@ -30,6 +30,7 @@ PRIVATE_FOLDER = 0o700
 LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*?)\s*")
 BOOLEANS = {*environ.Env.BOOLEAN_TRUE_STRINGS, "off", "false", "no", "n", "0", ""}
 KINDS = {bool: "on or off", int: "a whole number", float: "a number", json.loads: "a mapping in JSON"}
+ENCODED = "In a password / # ? and @ are written as %2F %23 %3F and %40."
 OTHERS = {"DATA_FOLDER", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}
 """Names that a settings file may hold and that somebody else asks for."""
 
@@ -109,7 +110,7 @@ def settings_in(path: Path) -> list[tuple[str, str]]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = LINE.fullmatch(line)
-        if not match:
+        if not match or "\0" in line:
             raise ImproperlyConfigured(f"{path}, line {number}: write one setting a line, as NAME=value.")
         found.append((match[1], match[2]))
     return found
@@ -181,10 +182,31 @@ def database_settings(env: Environment, file: Path) -> dict[str, Any]:
     """Return Django's settings of the database: that of ``DATABASE_URL``, else a SQLite file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it would show the address with its password
-        found: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{file}")
+        try:
+            found: dict[str, Any] = env.db_url("DATABASE_URL", default=f"sqlite:///{file}")
+        except ValueError:  # it quotes the address from the password on
+            found = {}
     if not find_spec(found.get("ENGINE") or "-"):
-        raise ImproperlyConfigured("DATABASE_URL has to be such as postgres://user:password@host:5432/name.")
+        raise ImproperlyConfigured(
+            f"DATABASE_URL has to be such as postgres://user:password@host:5432/name. {ENCODED}"
+        ) from None
     return found
+
+
+def broker_address(env: Environment) -> str:
+    """Return the address of the broker, or several with ``;`` between them; empty for the embedded one.
+
+    Raises ``ImproperlyConfigured``: whoever read the address later would quote a part of its password.
+    """
+    url = str(env.str("BROKER_URL", default=""))
+    try:
+        for one in url.split(";"):
+            _ = urlsplit(one).port
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"BROKER_URL has to be such as amqp://user:password@host:5672//. {ENCODED}"
+        ) from None
+    return url
 
 
 def app_settings(env: Environment) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from django.conf import global_settings
 from ftp_deploy.standalone.environment import (
     Environment,
     app_settings,
+    broker_address,
     data_folder,
     database_settings,
     mail_settings,
@@ -110,8 +111,9 @@ else:
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Messages between web and worker: they only wake, so files will do until there is a reason for a server.
-if env.str("BROKER_URL", default=""):
-    CELERY_BROKER_URL = env.str("BROKER_URL")
+broker_url = broker_address(env)
+if broker_url:
+    CELERY_BROKER_URL = broker_url
 FTP_DEPLOY_BROKER_DIRECTORY = str(DATA_FOLDER / "broker")
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
@@ -185,7 +187,7 @@ LOGGING = {
         "kombu.connection": {"level": "ERROR"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
-        "celery.worker.consumer.connection": {"level": "INFO" if env.str("BROKER_URL", default="") else "WARNING"},
+        "celery.worker.consumer.connection": {"level": "INFO" if broker_url else "WARNING"},
         "celery.app.trace": {"level": "WARNING"},
         "axes": {"level": "WARNING"},
         "waitress.queue": {"level": "ERROR"},

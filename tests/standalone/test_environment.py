@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from ftp_deploy.standalone.environment import (
     Environment,
     app_settings,
+    broker_address,
     data_folder,
     database_settings,
     mail_settings,
@@ -113,8 +114,9 @@ def test_a_settings_file_may_have_spaces_comments_and_quotes(tmp_path, env) -> N
     assert env.str("METRICS_TOKEN", default="") == "$tok=en"
 
 
-def test_a_line_that_is_no_setting_is_told_by_its_number_alone(tmp_path, env) -> None:
-    (tmp_path / "settings.env").write_text("BASE_URL=https://a.example.com\ncanary word\n")
+@pytest.mark.parametrize("line", ["canary word", "GITHUB_TOKEN=canary\0word"])
+def test_a_line_that_is_no_setting_is_told_by_its_number_alone(tmp_path, env, line) -> None:
+    (tmp_path / "settings.env").write_text(f"BASE_URL=https://a.example.com\n{line}\n")
     with pytest.raises(ImproperlyConfigured, match=r"settings\.env, line 2: write one setting a line") as refused:
         read_settings_file()
     assert "canary" not in str(refused.value)
@@ -165,12 +167,24 @@ def test_a_public_address_and_none(env) -> None:
     assert public_address("").hostname is None
 
 
-@pytest.mark.parametrize("url", ["canary", "oracl://canary"])
+@pytest.mark.parametrize(
+    "url", ["canary", "oracl://canary", "postgres://user:canary/x@host/name", "postgres://user:canary?x@host/name"]
+)
 def test_an_address_of_no_database_is_a_sentence_without_it(env, tmp_path, url) -> None:
     env.ENVIRON["DATABASE_URL"] = url
     with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL has to be") as refused:
         database_settings(env, tmp_path / "file")
     assert "canary" not in str(refused.value)
+
+
+def test_an_address_of_a_broker_that_cannot_be_read_is_a_sentence_without_it(env) -> None:
+    env.ENVIRON["BROKER_URL"] = "amqp://user:canary/x@host//"
+    with pytest.raises(ImproperlyConfigured, match=r"^BROKER_URL has to be") as refused:
+        broker_address(env)
+    assert "canary" not in str(refused.value)
+    for url in ("", "amqp://user:pass%2Fword@host:5672//", "sentinel://one:26379;sentinel://two:26379"):
+        env.ENVIRON["BROKER_URL"] = url
+        assert broker_address(env) == url
 
 
 def test_the_database_is_a_file_unless_named(env, tmp_path) -> None:
