@@ -64,7 +64,7 @@ def ordered(services: QuerySet[Service]) -> QuerySet[Service]:
 
 def named(services: QuerySet[Service], text: str) -> QuerySet[Service]:
     """Return the services with each word of ``text`` in their name, slug, branch or host."""
-    for word in text.split():
+    for word in text.replace("\0", "").split():  # PostgreSQL refuses NUL in any text
         services = services.filter(
             Q(repository_name__icontains=word)
             | Q(repository_slug__icontains=word)
@@ -78,7 +78,7 @@ def narrowed(services: QuerySet[Service], text: str = "", state: str = "", provi
     """Return the services that match what a person typed and chose."""
     services = named(services, text)
     if provider:
-        services = services.filter(provider=provider)
+        services = services.filter(provider=provider.replace("\0", ""))
     unfinished = Deploy.objects.unfinished().filter(service=OuterRef("pk"))
     conditions: dict[str, Any] = {
         "failing": Q(has_failed=True) | Q(status=Service.Status.FAILING),

@@ -102,3 +102,11 @@ def test_the_commit_that_was_searched_for_is_shown(client, deploys):
         page = client.get(reverse("ftpdeploy_log"), {"text": text}).content.decode()
         row = page.partition(f'id="deploy-{deploy.pk}"')[2].partition("</summary>")[0]
         assert f'<bdi class="message">{shown}</bdi>' in row
+
+
+def test_no_filter_hands_nul_to_the_database(client, deploys):
+    client.force_login(sample.add_admin())
+    response = client.get(reverse("ftpdeploy_log"), {"text": "sp\0ring", "user": "\0"})
+    assert response.context["filters"]["text"] == "spring"
+    assert not any("\0" in value for value in response.context["filters"].values())
+    assert [deploy.pk for deploy in response.context["entries"]] == [deploys["menu"]]

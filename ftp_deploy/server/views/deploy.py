@@ -153,7 +153,7 @@ class DeployPage(Page, TemplateView):
 
     def files(self, deploy: Deploy) -> dict[str, Any]:
         """Return one page of the file changes that match the search."""
-        text = self.request.GET.get("file", "").strip()
+        text = self.request.GET.get("file", "").replace("\0", "").strip()
         changes = deploy.changes.all()
         if text:
             changes = changes.filter(path__icontains=text)

@@ -63,9 +63,9 @@ class Entries(Page, TemplateView):
         return self.request.headers.get("HX-Target") == "entries"
 
     def filters(self) -> dict[str, str]:
-        """Return what the person asked for."""
+        """Return what the person asked for, without NUL, which PostgreSQL refuses in any text."""
         return {
-            name: self.request.GET.get(name, "").strip()
+            name: self.request.GET.get(name, "").replace("\0", "").strip()
             for name in ("service", "text", "user", "since", "until", "fails")
         }
 
