@@ -92,7 +92,10 @@ class Deploy(models.Model):
     State = DeployState
     Phase = Phase
 
-    service = models.ForeignKey("ftp_deploy.Service", models.CASCADE, related_name="deploys", verbose_name=_("service"))
+    service = models.ForeignKey(
+        "ftp_deploy.Service", models.CASCADE, db_index=False, related_name="deploys", verbose_name=_("service")
+    )
+    """No index of its own, here and in ``LogLine``: others begin with the same column, and serve as well."""
     kind = models.CharField(_("kind"), max_length=20, choices=DeployKind, default=DeployKind.PUSH)
     state = models.CharField(_("state"), max_length=20, choices=DeployState, default=DeployState.QUEUED)
     phase = models.CharField(_("phase"), max_length=20, choices=Phase, default=Phase.RECEIVED)
@@ -285,7 +288,9 @@ class Change(models.Model):
 class LogLine(models.Model):
     """One line of a deploy's log."""
 
-    deploy = models.ForeignKey(Deploy, models.CASCADE, related_name="log_lines", verbose_name=_("deploy"))
+    deploy = models.ForeignKey(
+        Deploy, models.CASCADE, db_index=False, related_name="log_lines", verbose_name=_("deploy")
+    )
     at = models.DateTimeField(_("time"))
     level = models.CharField(_("level"), max_length=10, default="info")
     text = models.TextField(_("text"))
