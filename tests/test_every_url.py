@@ -43,6 +43,7 @@ WHO_MAY: Mapping[str, tuple[str, frozenset[str]]] = {
     "ftpdeploy_service_delete": ("GET", EDIT),
     "ftpdeploy_service_live": ("GET", LOOK),
     "ftpdeploy_service_check": ("POST", EDIT),
+    "ftpdeploy_service_switch": ("POST", EDIT),
     "ftpdeploy_service_fingerprint": ("POST", EDIT),
     "ftpdeploy_service_hook": ("POST", EDIT),
     "ftpdeploy_service_keys": ("GET", EDIT),

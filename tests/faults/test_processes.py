@@ -188,12 +188,14 @@ def test_a_frozen_worker_that_thaws_changes_nothing_any_more(open_stage: OpenSta
 def test_a_web_server_that_dies_while_it_takes_a_push(point: str, open_stage: OpenStage) -> None:
     stage = open_stage("postgresql-redis")
     site = stage.add_site()
+    web = stage.project.web()
+    assert site.commit({"index.html": b"one"}).deliver(web.url) == 202
     mortal = stage.project.web(FAILPOINT=point)
-    push = site.commit({"index.html": b"one"})
+    push = site.commit({"index.html": b"two"})
     assert push.deliver(mortal.url) == 0
     wait_until(lambda: not mortal.runs, "the web server is dead")
-    assert site.deploys.count() == (point == "commit:1")
-    push.deliver_until_stored(stage.project.web().url)
+    assert site.deploys.count() == 1 + (point == "commit:1")
+    push.deliver_until_stored(web.url)
     stage.project.worker(beat=True)
     judge(stage)
 
