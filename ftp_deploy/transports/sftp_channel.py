@@ -72,6 +72,7 @@ class SFTPChannel(asyncssh.SSHClientSession[bytes]):
         future: asyncio.Future[Any] = self._loop.create_future()
         if self._lost is not None:
             future.set_exception(self._lost)
+            future.exception()  # as in ``fail``
             return future
         if not self._waiting:
             self.answered_at = time.monotonic()

@@ -1,6 +1,7 @@
 """One SFTP session, fed with what a server may not send: each wait ends, and the session is not trusted further."""
 
 import asyncio
+import gc
 import struct
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -122,7 +123,11 @@ def test_a_session_that_ends_ends_all_waits(end: str) -> None:
             assert channel.eof_received() is False
         with pytest.raises(OSError if line.broken else EOFError):
             await asked
+        heard: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: heard.append(context))
         assert channel.remove(b"b").done()
+        gc.collect()
+        assert heard == [], "a request that nobody waits for any more is no news"
         assert line.closed
 
     talking(work)
