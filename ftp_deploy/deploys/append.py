@@ -7,6 +7,7 @@ long way, which locks. A push that may be a duplicate, or whose place is not the
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db import IntegrityError, connections, router, transaction
 from django.db.models import NOT_PROVIDED, Field
 from django.utils import timezone
 
+from ftp_deploy.deploys.one_writer import one_writer
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.providers.base import Commit, PushEvent
 
@@ -156,15 +158,9 @@ def _literal(field: "Field[Any, Any]") -> str:
     return f"'{text}'"
 
 
-def _savepoint(alias: str) -> Any:
+def _savepoint(alias: str) -> AbstractContextManager[Any]:
     """Return what keeps an outer transaction usable; without one the statement is its own transaction."""
-    return transaction.atomic(using=alias) if connections[alias].in_atomic_block else _Alone()
-
-
-class _Alone:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
+    return transaction.atomic(using=alias) if connections[alias].in_atomic_block else one_writer(alias)
 
 
 def _inserted(connection: Any, cursor: Any) -> int | None:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, router, transaction
 from django.db.models import F, Max, Min, QuerySet
 from django.utils import timezone
 
 from ftp_deploy.deploys import tallies
 from ftp_deploy.deploys.append import append, commit_as_json
+from ftp_deploy.deploys.one_writer import one_writer
 from ftp_deploy.deploys.wakeup import wake_on_commit
 from ftp_deploy.exceptions import ConfigurationError
 from ftp_deploy.models import Deploy, Service
@@ -53,11 +54,11 @@ def in_turn(service_id: int, store: Callable[[int], Deploy]) -> Deploy:
     """
     for _try in range(TURN_TRIES - 1):
         try:
-            with transaction.atomic():
+            with one_writer(router.db_for_write(Deploy)), transaction.atomic():
                 return store(lock(service_id))
         except IntegrityError:
             continue  # A service that is gone fails the last time as well.
-    with transaction.atomic():
+    with one_writer(router.db_for_write(Deploy)), transaction.atomic():
         return store(lock(service_id))
 
 
