@@ -22,7 +22,10 @@ class BackgroundLoop:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()  # here, so that it is closed as well where nobody waited for this thread to the end
 
     def start(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """Start ``work`` in the loop and return at once. Cancelling the future cancels the task."""
@@ -38,7 +41,7 @@ class BackgroundLoop:
             raise
 
     def stop(self) -> None:
-        """Cancel all tasks, end the thread and close the loop; harmless when called twice."""
+        """Cancel all tasks and end the thread, which closes the loop; harmless when called twice."""
         if self._loop.is_closed():
             return
         ended = self.start(self._cancel_all())
@@ -48,8 +51,6 @@ class BackgroundLoop:
             ended.cancel()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_SECONDS)
-        if not self._thread.is_alive():
-            self._loop.close()
 
     async def _cancel_all(self) -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]

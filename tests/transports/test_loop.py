@@ -64,3 +64,4 @@ def test_a_task_that_does_not_end_holds_nobody_up(monkeypatch: pytest.MonkeyPatc
     may_end.set()
     background._thread.join(30)
     assert not background._thread.is_alive()
+    assert background._loop.is_closed(), "whoever comes late closes the loop"
