@@ -1,27 +1,17 @@
-"""A made-up forge, the in-memory server and one run: what the tests of the runner share."""
+"""A made-up origin, a site and one run: the words in which the tests of the runner speak."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import pytest
-
-from ftp_deploy.deploys import fetch, lease, queue, restore, runner, skips
+from ftp_deploy.deploys import lease, queue, runner
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.providers.base import Commit, PushEvent
-from ftp_deploy.transports.memory import Store, store
-from tests.deploys.test_tallies import assert_sums_equal_rows
+from ftp_deploy.transports.memory import Store
 from tests.deploys.trees import Files, snapshot
 
 State = Deploy.State
 
 
-@pytest.fixture(autouse=True)
-def sums_equal_rows(db) -> Iterator[None]:
-    """After each run of this module the tallies say what the rows say."""
-    yield
-    assert_sums_equal_rows()
-
-
-class Forge:
+class Origin:
     """Commits of made-up trees, pushed to the service one after the other."""
 
     def __init__(self, service: Service) -> None:
@@ -47,21 +37,6 @@ class Forge:
             raise self.fault
         wanted = commit or self.head
         return snapshot(self.trees[wanted], f"commit {list(self.trees).index(wanted)}")
-
-
-@pytest.fixture
-def forge(service: Service, published, monkeypatch: pytest.MonkeyPatch) -> Forge:
-    made = Forge(service)
-    for module in (runner, restore, fetch, skips):
-        monkeypatch.setattr(module, "fetch_service", made.fetch)
-    return made
-
-
-@pytest.fixture
-def server(service: Service) -> Iterator[Store]:
-    held = store(service.host)
-    yield held
-    assert not held.faults, "a fault that was asked for did not happen"
 
 
 SITE: Files = {"index.html": b"one", "css/site.css": b"body {}", "old/page.html": b"gone soon", "empty": b""}

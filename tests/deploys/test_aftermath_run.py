@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - fixtures of another module
 """Whole runs with calls and a look at the site: the deploy is marked, told of, and rolled back."""
 
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from django.core import mail
 from ftp_deploy import notifications
 from ftp_deploy.deploys import aftermath, runner
 from ftp_deploy.models import Deploy, Service
-from tests.deploys.runs import SITE, Forge, forge, live, server  # noqa: F401 - fixtures
+from tests.deploys.runs import SITE, Origin, live
 from tests.factories import make_notification
 from tests.servers.http import Site, http_site
 
@@ -31,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
 
 def test_a_site_that_falls_ill_gets_its_last_good_commit_back(
     service: Service,
-    forge: Forge,
+    origin: Origin,
     server: Any,
     site: Site,
 ) -> None:
@@ -39,9 +38,9 @@ def test_a_site_that_falls_ill_gets_its_last_good_commit_back(
     service.after_urls = f"{site.url}/purge"
     service.site_url, service.health_check, service.roll_back_unhealthy = f"{site.url}/", True, True
     service.save()
-    first = forge.push(SITE)
+    first = origin.push(SITE)
     runner.run_service(service.pk)
-    good = forge.head
+    good = origin.head
     assert [asked.path for asked in site.asked] == ["/purge", "/"]
 
     def answer(asked: Any) -> tuple[int, dict[str, str], bytes]:
@@ -49,7 +48,7 @@ def test_a_site_that_falls_ill_gets_its_last_good_commit_back(
         return (500 if broken and asked.path == "/" else 200, {}, b"")
 
     site.answer = answer
-    forge.push({**SITE, "index.html": b"broken"})
+    origin.push({**SITE, "index.html": b"broken"})
     assert runner.run_service(service.pk) == 2
     ill, back = Deploy.objects.filter(pk__gt=first.pk).order_by("pk")
     assert (ill.state, ill.healthy, ill.error_kind) == ("succeeded", False, "SiteUnhealthy")
@@ -69,28 +68,28 @@ def test_a_site_that_falls_ill_gets_its_last_good_commit_back(
 
 def test_a_site_that_stays_ill_is_not_rolled_back_for_ever(
     service: Service,
-    forge: Forge,
+    origin: Origin,
     server: Any,
     site: Site,
 ) -> None:
     service.site_url, service.health_check, service.roll_back_unhealthy = site.url, True, True
     service.save()
-    forge.push(SITE)
+    origin.push(SITE)
     runner.run_service(service.pk)
     site.answer = lambda _: (503, {}, b"")
-    forge.push({**SITE, "index.html": b"two"})
+    origin.push({**SITE, "index.html": b"two"})
     assert runner.run_service(service.pk) == 2
     assert [deploy.healthy for deploy in Deploy.objects.order_by("pk")] == [True, False, False]
 
 
 def test_a_call_that_fails_does_not_fail_the_deploy(
     service: Service,
-    forge: Forge,
+    origin: Origin,
     server: Any,
 ) -> None:
     service.after_urls = "http://127.0.0.1:1/purge?key=canary"
     service.save()
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     runner.run_service(service.pk)
     deploy.refresh_from_db()
     assert deploy.state == "succeeded"

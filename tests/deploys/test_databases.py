@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 CONTRACT = (
     "test_append.py", "test_lease.py", "test_queue.py",
-    "test_runner.py", "test_runner_choices.py", "test_runner_faults.py",
+    "runner/test_runner.py", "runner/test_choices.py", "runner/test_faults.py",
     "test_tallies.py",
 )  # fmt: skip
 """Tests of this folder that have to pass on every database."""
@@ -33,7 +34,7 @@ def test_the_same_tests_pass_on_postgresql(postgresql: PostgreSQL, module: str) 
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/deploys/{module}"],
         cwd=ROOT,
-        env={**os.environ, "TEST_DATABASE_URL": postgresql.url(f"contract_{module.removesuffix('.py')}")},
+        env={**os.environ, "TEST_DATABASE_URL": postgresql.url(f"contract_{Path(module).stem}")},
         capture_output=True,
         text=True,
         timeout=500,

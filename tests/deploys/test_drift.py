@@ -1,5 +1,4 @@
 """Files changed by hand: found by size, by content, by the server's hash; overwritten, stopped at, or kept."""
-# ruff: noqa: F811 - the fixtures of the runner's tests
 
 import hashlib
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from ftp_deploy.exceptions import RepositoryUnavailable, VerificationFailed
 from ftp_deploy.models import Deploy, Service
 from ftp_deploy.transports.base import Upload
 from ftp_deploy.transports.memory import Memory, StoredFile
-from tests.deploys.runs import SITE, State, forge, live, reload, run, server  # noqa: F401
+from tests.deploys.runs import SITE, State, live, reload, run
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -69,27 +68,27 @@ def edit(server: Any, path: str, content: bytes) -> None:
 
 @pytest.mark.parametrize("content", [b"by hand, longer", b"ONE"], ids=["another size", "the same size"])
 class TestPolicies:
-    def deploy(self, service: Service, forge: Any, server: Any, policy: str, content: bytes) -> Deploy:
+    def deploy(self, service: Service, origin: Any, server: Any, policy: str, content: bytes) -> Deploy:
         Service.objects.update(drift_policy=policy)
-        forge.push(SITE)
+        origin.push(SITE)
         run(service)
         edit(server, "index.html", content)
-        deploy = forge.push({**SITE, "index.html": b"two"})
+        deploy = origin.push({**SITE, "index.html": b"two"})
         run(service)
         return reload(deploy)
 
-    def test_overwrite(self, service, forge, server, content) -> None:
-        assert self.deploy(service, forge, server, Policy.OVERWRITE, content).state == State.SUCCEEDED
+    def test_overwrite(self, service, origin, server, content) -> None:
+        assert self.deploy(service, origin, server, Policy.OVERWRITE, content).state == State.SUCCEEDED
         assert live(server) == {**SITE, "index.html": b"two"}
 
-    def test_stop(self, service, forge, server, content) -> None:
-        deploy = self.deploy(service, forge, server, Policy.STOP, content)
+    def test_stop(self, service, origin, server, content) -> None:
+        deploy = self.deploy(service, origin, server, Policy.STOP, content)
         assert deploy.state == State.FAILED
         assert "index.html" in deploy.error
         assert live(server)["index.html"] == content
 
-    def test_keep_a_copy(self, service, forge, server, content) -> None:
-        deploy = self.deploy(service, forge, server, Policy.KEEP_COPY, content)
+    def test_keep_a_copy(self, service, origin, server, content) -> None:
+        deploy = self.deploy(service, origin, server, Policy.KEEP_COPY, content)
         assert live(server) == {**SITE, "index.html": b"two", f".before-{deploy.pk}-index.html": content}
         assert "index.html" in deploy.warnings[0]
         # The live file was never away: nothing moved it, and it was replaced by one rename.
@@ -97,23 +96,23 @@ class TestPolicies:
         assert ("delete", "index.html") not in server.calls
 
 
-def test_a_file_that_was_not_touched_stops_nothing(service, forge, server) -> None:
+def test_a_file_that_was_not_touched_stops_nothing(service, origin, server) -> None:
     Service.objects.update(drift_policy=Policy.STOP)
-    forge.push(SITE)
+    origin.push(SITE)
     run(service)
     edit(server, "css/site.css", b"by hand")  # this deploy leaves it alone
-    deploy = forge.push({**SITE, "index.html": b"two"})
+    deploy = origin.push({**SITE, "index.html": b"two"})
     run(service)
     assert reload(deploy).state == State.SUCCEEDED
     assert live(server)["css/site.css"] == b"by hand"
 
 
-def test_somebody_elses_file_in_the_place_of_a_new_one_counts_as_changed(service, forge, server) -> None:
+def test_somebody_elses_file_in_the_place_of_a_new_one_counts_as_changed(service, origin, server) -> None:
     Service.objects.update(drift_policy=Policy.STOP)
-    forge.push(SITE)
+    origin.push(SITE)
     run(service)
     edit(server, "shop.html", b"mine")
-    deploy = forge.push({**SITE, "shop.html": b"ours"})
+    deploy = origin.push({**SITE, "shop.html": b"ours"})
     run(service)
     assert reload(deploy).state == State.FAILED
     assert "shop.html" in reload(deploy).error
@@ -123,46 +122,46 @@ def test_somebody_elses_file_in_the_place_of_a_new_one_counts_as_changed(service
     assert reload(deploy).state in (State.SUCCEEDED, State.RESTORED)
 
 
-def test_a_changed_file_that_is_to_be_deleted_is_kept(service, forge, server) -> None:
+def test_a_changed_file_that_is_to_be_deleted_is_kept(service, origin, server) -> None:
     Service.objects.update(drift_policy=Policy.KEEP_COPY)
-    forge.push(SITE)
+    origin.push(SITE)
     run(service)
     edit(server, "old/page.html", b"valuable")
-    deploy = forge.push({path: content for path, content in SITE.items() if path != "old/page.html"})
+    deploy = origin.push({path: content for path, content in SITE.items() if path != "old/page.html"})
     run(service)
     assert live(server)[f"old/.before-{deploy.pk}-page.html"] == b"valuable"
     assert "old/page.html" not in live(server)
 
 
-def test_changed_files_in_the_way_of_other_kinds_are_kept_first(service, forge, server) -> None:
+def test_changed_files_in_the_way_of_other_kinds_are_kept_first(service, origin, server) -> None:
     """A file that becomes a directory, and one in a directory that becomes a file."""
     Service.objects.update(drift_policy=Policy.KEEP_COPY)
-    forge.push({"x": b"file", "y/b/a": b"1", "z": b"z"})
+    origin.push({"x": b"file", "y/b/a": b"1", "z": b"z"})
     run(service)
     edit(server, "x", b"by hand")
     edit(server, "y/b/a", b"by hand too")
-    deploy = forge.push({"x/a": b"1", "y": b"file", "z": b"z"})
+    deploy = origin.push({"x/a": b"1", "y": b"file", "z": b"z"})
     run(service)
     assert reload(deploy).state == State.SUCCEEDED, reload(deploy).error
     kept = {f".before-{deploy.pk}-x": b"by hand", f".before-{deploy.pk}-y-b-a": b"by hand too"}
     assert live(server) == {"x/a": b"1", "y": b"file", "z": b"z", **kept}
 
 
-def test_beyond_the_limit_the_size_has_to_do(service, forge, server, monkeypatch) -> None:
+def test_beyond_the_limit_the_size_has_to_do(service, origin, server, monkeypatch) -> None:
     monkeypatch.setattr(drift, "READ_FILES", 0)
     Service.objects.update(drift_policy=Policy.STOP)
-    forge.push(SITE)
+    origin.push(SITE)
     run(service)
     edit(server, "index.html", b"ONE")
-    deploy = forge.push({**SITE, "index.html": b"two"})
+    deploy = origin.push({**SITE, "index.html": b"two"})
     run(service)
     assert reload(deploy).state == State.SUCCEEDED
     assert "by their size alone" in reload(deploy).warnings[0]
 
 
 class TestVerify:
-    def test_missing_different_and_unknown(self, service, forge, server) -> None:
-        forge.push(SITE)
+    def test_missing_different_and_unknown(self, service, origin, server) -> None:
+        origin.push(SITE)
         run(service)
         assert verify.verify(service).clean
         del server.files["/www/empty"]
@@ -172,19 +171,19 @@ class TestVerify:
         assert (report.missing, report.different, report.unknown) == (("empty",), ("index.html",), ("upload.jpg",))
         assert (report.expected, report.compared, report.hashed) == (4, 4, 0)
 
-    def test_files_that_a_listing_hides_are_asked_for(self, service, forge, server, monkeypatch) -> None:
+    def test_files_that_a_listing_hides_are_asked_for(self, service, origin, server, monkeypatch) -> None:
         """vsftpd leaves dot files out of its listings."""
         walk = Memory.walk
         monkeypatch.setattr(Memory, "walk", lambda self: (one for one in walk(self) if not one.path.startswith(".")))
-        forge.push({".htaccess": b"deny", "index.html": b"one"})
+        origin.push({".htaccess": b"deny", "index.html": b"one"})
         run(service)
         assert verify.verify(service).clean
         del server.files["/www/.htaccess"]
         assert verify.verify(service).missing == (".htaccess",)
 
-    def test_the_same_size_is_found_by_the_servers_hash(self, service, forge, server, monkeypatch) -> None:
-        monkeypatch.setattr(verify, "fetch_service", forge.fetch)
-        forge.push(SITE)
+    def test_the_same_size_is_found_by_the_servers_hash(self, service, origin, server, monkeypatch) -> None:
+        monkeypatch.setattr(verify, "fetch_service", origin.fetch)
+        origin.push(SITE)
         run(service)
         edit(server, "index.html", b"ONE")
         assert verify.verify(service).clean
@@ -193,46 +192,46 @@ class TestVerify:
         assert report.different == ("index.html",)
         assert report.hashed == 4
 
-    def test_without_the_forge_the_sizes_are_still_compared(self, service, forge, server, monkeypatch) -> None:
+    def test_without_the_forge_the_sizes_are_still_compared(self, service, origin, server, monkeypatch) -> None:
         def away(*_arguments: object) -> None:
             raise RepositoryUnavailable("the forge does not answer")
 
         monkeypatch.setattr(verify, "fetch_service", away)
-        forge.push(SITE)
+        origin.push(SITE)
         run(service)
         server.hash_kind = "sha256"
         report = verify.verify(service)
         assert report.clean
         assert report.hashed == 0
 
-    def test_names_that_are_no_text_can_be_shown_and_stored(self, service, forge, server) -> None:
+    def test_names_that_are_no_text_can_be_shown_and_stored(self, service, origin, server) -> None:
         Service.objects.update(first_deploy=Service.FirstDeploy.ADOPT)
         server.directories.add("/www")
         edit(server, "caf\udce9.jpg", b"latin-1")
         edit(server, "red\x1b[31m", b"escape")
-        deploy = forge.push(SITE)
+        deploy = origin.push(SITE)
         run(service)
         assert reload(deploy).state == State.SUCCEEDED, reload(deploy).error
         report = verify.verify(service)
         assert report.unknown == ("caf\\xe9.jpg", "red\\x1b[31m")
         assert "2 unknown on the server" in "".join(reload(deploy).log_lines.values_list("text", flat=True))
 
-    def test_it_stops_when_time_is_up(self, service, forge, server) -> None:
-        forge.push(SITE)
+    def test_it_stops_when_time_is_up(self, service, origin, server) -> None:
+        origin.push(SITE)
         run(service)
         report = verify.verify(service, seconds=-1.0)
         assert not report.complete
         assert report.missing == ()
 
 
-def test_adopting_compares_hashes_where_the_server_has_them(service, forge, server) -> None:
+def test_adopting_compares_hashes_where_the_server_has_them(service, origin, server) -> None:
     Service.objects.update(first_deploy=Service.FirstDeploy.ADOPT)
     server.hash_kind = "md5"
     server.directories |= {"/www", "/www/css", "/www/old"}
     for path, content in SITE.items():
         edit(server, path, content)
     edit(server, "index.html", b"ONE")
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     run(service)
     uploads = [path for operation, path in server.calls if operation == "upload"]
     assert len(uploads) == 1
@@ -242,7 +241,7 @@ def test_adopting_compares_hashes_where_the_server_has_them(service, forge, serv
     assert "1 different on the server: index.html" in text
 
 
-def test_pages_and_logs_name_the_file_and_not_its_temporary_name(service, forge, server, monkeypatch) -> None:
+def test_pages_and_logs_name_the_file_and_not_its_temporary_name(service, origin, server, monkeypatch) -> None:
     shown: list[str] = []
     advance = Recorder.advance
 
@@ -251,10 +250,10 @@ def test_pages_and_logs_name_the_file_and_not_its_temporary_name(service, forge,
         advance(self, files, sent, current)
 
     monkeypatch.setattr(Recorder, "advance", noted)
-    forge.push(SITE)
+    origin.push(SITE)
     run(service)
     monkeypatch.setattr(Memory, "_note", refuse_uploads(Memory._note))
-    deploy = forge.push({**SITE, "index.html": b"two"})
+    deploy = origin.push({**SITE, "index.html": b"two"})
     run(service)
     assert set(SITE) <= set(shown)
     assert "index.html could not be written" in reload(deploy).error
@@ -267,7 +266,7 @@ def refuse_uploads(note: Any) -> Any:
     return lambda self, operation, path: "/none/x" if operation == "upload" else note(self, operation, path)
 
 
-def test_adopting_hashes_only_what_is_there(service, forge, server, monkeypatch) -> None:
+def test_adopting_hashes_only_what_is_there(service, origin, server, monkeypatch) -> None:
     """An empty server of a large tree: nothing is read for a comparison that is decided already."""
     Service.objects.update(first_deploy=Service.FirstDeploy.ADOPT)
     server.hash_kind = "sha256"
@@ -276,7 +275,7 @@ def test_adopting_hashes_only_what_is_there(service, forge, server, monkeypatch)
     hashed: list[str] = []
     digest = Contents.digest
     monkeypatch.setattr(Contents, "digest", lambda self, *asked: hashed.append(asked[0]) or digest(self, *asked))
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     run(service)
     assert reload(deploy).state == State.SUCCEEDED, reload(deploy).error
     assert hashed == [blob_id(SITE["index.html"], "sha1")]

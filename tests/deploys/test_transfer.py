@@ -1,5 +1,4 @@
 """What a transfer does to a server: names, modes, times, kinds that change, and deaths in the middle of a switch."""
-# ruff: noqa: F811 - the fixtures of the runner's tests
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +13,7 @@ from ftp_deploy.deploys import lease, queue, runner
 from ftp_deploy.exceptions import LoginRefused, PermissionRefused, StorageFull
 from ftp_deploy.models import Change, Deploy, Service
 from ftp_deploy.transports.memory import Memory, StoredFile
-from tests.deploys.runs import SITE, State, forge, live, reload, run, server  # noqa: F401
+from tests.deploys.runs import SITE, State, live, reload, run
 from tests.deploys.trees import snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -55,8 +54,8 @@ class TestNames:
 
     @pytest.mark.parametrize("name", BAD_NAMES.values(), ids=list(BAD_NAMES))
     @pytest.mark.parametrize("folder", ["", "deep/er/"])
-    def test_a_bad_name_stops_before_anything_is_sent(self, service, forge, server, name, folder) -> None:
-        deploy = forge.push({"index.html": b"one", f"{folder}{name}": b"bad"})
+    def test_a_bad_name_stops_before_anything_is_sent(self, service, origin, server, name, folder) -> None:
+        deploy = origin.push({"index.html": b"one", f"{folder}{name}": b"bad"})
         run(service)
         deploy = reload(deploy)
         assert (deploy.state, deploy.error_kind) == (State.FAILED, "UnsafePath")
@@ -66,13 +65,13 @@ class TestNames:
         assert server.calls == []
 
     @pytest.mark.parametrize("name", GOOD_NAMES.values(), ids=list(GOOD_NAMES))
-    def test_a_good_name_arrives(self, service, forge, server, name) -> None:
-        forge.push({name: b"good", f"{name[:100]}.d/{name}": b"too"})
+    def test_a_good_name_arrives(self, service, origin, server, name) -> None:
+        origin.push({name: b"good", f"{name[:100]}.d/{name}": b"too"})
         run(service)
         assert live(server) == {name: b"good", f"{name[:100]}.d/{name}": b"too"}
 
-    def test_names_that_differ_in_case_arrive_with_a_warning(self, service, forge, server) -> None:
-        deploy = forge.push({"Readme": b"1", "README": b"2"})
+    def test_names_that_differ_in_case_arrive_with_a_warning(self, service, origin, server) -> None:
+        deploy = origin.push({"Readme": b"1", "README": b"2"})
         run(service)
         assert live(server) == {"Readme": b"1", "README": b"2"}
         assert "differ only in case" in reload(deploy).warnings[0]
@@ -82,54 +81,54 @@ class TestModesAndTimes:
     def modes(self, server: Any) -> dict[str, int | None]:
         return {path: stored.mode for path, stored in server.files.items()}
 
-    def test_the_server_decides_unless_told(self, service, forge, server) -> None:
-        forge.push({"a": b"1"})
+    def test_the_server_decides_unless_told(self, service, origin, server) -> None:
+        origin.push({"a": b"1"})
         run(service)
         stored = server.files["/www/a"]
         assert (stored.mode, stored.modified) == (None, None)
 
-    def test_a_mode_and_the_executable_bit(self, service, forge, server, monkeypatch) -> None:
+    def test_a_mode_and_the_executable_bit(self, service, origin, server, monkeypatch) -> None:
         Service.objects.update(file_mode="640")
         tree = {"a": b"1", "run": b"2"}
-        forge.push(tree)
+        origin.push(tree)
         monkeypatch.setattr(runner, "fetch_service", lambda *_: snapshot(tree, "commit 0", modes={"run": 0o100755}))
         run(service)
         assert self.modes(server) == {"/www/a": 0o640, "/www/run": 0o751}
 
-    def test_a_mode_alone_is_a_change(self, service, forge, server, monkeypatch) -> None:
+    def test_a_mode_alone_is_a_change(self, service, origin, server, monkeypatch) -> None:
         tree = {"run": b"#!/bin/sh"}
-        forge.push(tree)
+        origin.push(tree)
         run(service)
-        forge.push({**tree, "x": b"x"})
+        origin.push({**tree, "x": b"x"})
         monkeypatch.setattr(
-            runner, "fetch_service", lambda *_: snapshot(forge.trees[forge.head], "commit 1", modes={"run": 0o100755})
+            runner, "fetch_service", lambda *_: snapshot(origin.trees[origin.head], "commit 1", modes={"run": 0o100755})
         )
         run(service)
         assert self.modes(server)["/www/run"] == 0o755
 
-    def test_times_are_those_of_the_deploy(self, service, forge, server) -> None:
+    def test_times_are_those_of_the_deploy(self, service, origin, server) -> None:
         Service.objects.update(set_modification_time=True)
-        deploy = forge.push({"a": b"1"})
+        deploy = origin.push({"a": b"1"})
         run(service)
         assert server.files["/www/a"].modified == reload(deploy).created_at
 
 
 class TestEdges:
-    def test_a_push_without_files(self, service, forge, server) -> None:
-        first = forge.push({})
+    def test_a_push_without_files(self, service, origin, server) -> None:
+        first = origin.push({})
         run(service)
         assert reload(first).state == State.SUCCEEDED
-        forge.push({"a": b"1"})
+        origin.push({"a": b"1"})
         run(service)
-        last = forge.push({})
+        last = origin.push({})
         run(service)
         assert reload(last).state == State.SUCCEEDED
         assert live(server) == {}
 
-    def test_another_sub_directory(self, service, forge, server) -> None:
+    def test_another_sub_directory(self, service, origin, server) -> None:
         tree = {"old/a": b"1", "old/b": b"2", "new/a": b"3", "new/c": b"4"}
         Service.objects.update(subdirectory="old")
-        forge.push(tree)
+        origin.push(tree)
         run(service)
         assert live(server) == {"a": b"1", "b": b"2"}
         Service.objects.update(subdirectory="new")
@@ -137,76 +136,76 @@ class TestEdges:
         run(service)
         assert live(server) == {"a": b"3", "c": b"4"}
 
-    def test_a_sub_directory_that_is_gone_leaves_the_site(self, service, forge, server) -> None:
+    def test_a_sub_directory_that_is_gone_leaves_the_site(self, service, origin, server) -> None:
         Service.objects.update(subdirectory="site")
-        forge.push({"site/a": b"1"})
+        origin.push({"site/a": b"1"})
         run(service)
-        deploy = forge.push({"other/a": b"1"})
+        deploy = origin.push({"other/a": b"1"})
         run(service)
         assert reload(deploy).error_kind == "PlanError"
         assert live(server) == {"a": b"1"}
 
-    def test_files_that_are_excluded_later_stay_and_come_back(self, service, forge, server) -> None:
-        forge.push({"a": b"1", "secret": b"2"})
+    def test_files_that_are_excluded_later_stay_and_come_back(self, service, origin, server) -> None:
+        origin.push({"a": b"1", "secret": b"2"})
         run(service)
         Service.objects.update(excludes="secret")
-        forge.push({"a": b"3", "secret": b"changed"})
+        origin.push({"a": b"3", "secret": b"changed"})
         run(service)
         assert live(server) == {"a": b"3", "secret": b"2"}
-        forge.push({"a": b"3"})
+        origin.push({"a": b"3"})
         run(service)
         assert live(server) == {"a": b"3", "secret": b"2"}
         Service.objects.update(excludes="")
-        forge.push({"a": b"3", "secret": b"4"})
+        origin.push({"a": b"3", "secret": b"4"})
         run(service)
         assert live(server) == {"a": b"3", "secret": b"4"}
 
-    def test_a_name_that_changes_only_its_case(self, service, forge, server) -> None:
-        forge.push({"Logo.PNG": b"same", "a": b"1"})
+    def test_a_name_that_changes_only_its_case(self, service, origin, server) -> None:
+        origin.push({"Logo.PNG": b"same", "a": b"1"})
         run(service)
         server.calls.clear()
-        forge.push({"logo.png": b"same", "a": b"1"})
+        origin.push({"logo.png": b"same", "a": b"1"})
         run(service)
         assert live(server) == {"logo.png": b"same", "a": b"1"}
         # The old name goes first: a server that ignores case would otherwise lose the new file with it.
         order = [call for call in server.calls if call[0] in ("delete", "rename")]
         assert order == [("delete", "Logo.PNG"), ("rename", "logo.png")]
 
-    def test_kinds_change_both_ways_in_one_push(self, service, forge, server) -> None:
-        forge.push({"x": b"file", "y/a": b"1", "y/b/c": b"2", "z": b"z"})
+    def test_kinds_change_both_ways_in_one_push(self, service, origin, server) -> None:
+        origin.push({"x": b"file", "y/a": b"1", "y/b/c": b"2", "z": b"z"})
         run(service)
-        forge.push({"x/a": b"1", "x/b/c": b"2", "y": b"file", "z": b"z"})
+        origin.push({"x/a": b"1", "x/b/c": b"2", "y": b"file", "z": b"z"})
         run(service)
         assert live(server) == {"x/a": b"1", "x/b/c": b"2", "y": b"file", "z": b"z"}
 
-    def test_somebody_elses_file_in_a_directory_that_becomes_a_file(self, service, forge, server) -> None:
+    def test_somebody_elses_file_in_a_directory_that_becomes_a_file(self, service, origin, server) -> None:
         """It is not ours to delete: the deploy says so, and it stays."""
-        forge.push({"y/a": b"1", "z": b"z"})
+        origin.push({"y/a": b"1", "z": b"z"})
         run(service)
         server.files["/www/y/photo.jpg"] = StoredFile(b"a visitor's")
-        deploy = forge.push({"y": b"file", "z": b"z"})
+        deploy = origin.push({"y": b"file", "z": b"z"})
         run(service)
         assert reload(deploy).state == State.FAILED
         assert "y" in reload(deploy).error
         assert server.files["/www/y/photo.jpg"].content == b"a visitor's"
 
-    def test_a_directory_that_somebody_removed_is_made_again(self, service, forge, server) -> None:
-        forge.push(SITE)
+    def test_a_directory_that_somebody_removed_is_made_again(self, service, origin, server) -> None:
+        origin.push(SITE)
         run(service)
         del server.files["/www/css/site.css"]
         server.directories.remove("/www/css")
-        deploy = forge.push({**SITE, "css/site.css": b"new"})
+        deploy = origin.push({**SITE, "css/site.css": b"new"})
         run(service)
         assert reload(deploy).state == State.SUCCEEDED, reload(deploy).error
         assert live(server) == {**SITE, "css/site.css": b"new"}
 
-    def test_a_content_left_with_another_mode_is_sent_again(self, service, forge, server, monkeypatch) -> None:
+    def test_a_content_left_with_another_mode_is_sent_again(self, service, origin, server, monkeypatch) -> None:
         server.fail("rename", "", PermissionRefused("550 no"), 1)
         tree = {"run": b"#!/bin/sh"}
-        forge.push(tree)
+        origin.push(tree)
         run(service)
         monkeypatch.setattr(runner, "fetch_service", lambda *_: snapshot(tree, "commit 1", modes={"run": 0o100755}))
-        forge.push({**tree})
+        origin.push({**tree})
         run(service)
         assert server.files["/www/run"].mode == 0o755
         assert live(server) == tree
@@ -219,14 +218,14 @@ class TestDeathsInTheSwitch:
     NEW = dict.fromkeys(FILES, b"new!")
 
     @pytest.fixture
-    def half_way(self, service, forge, server, monkeypatch) -> Iterator[Any]:
+    def half_way(self, service, origin, server, monkeypatch) -> Iterator[Any]:
         """A function that deploys, and calls what it is given after the 60th rename."""
 
         def deploy(act: Any, new: dict[str, bytes] = self.NEW) -> Deploy:
-            forge.push(self.FILES)
+            origin.push(self.FILES)
             run(service)
             server.calls.clear()
-            pushed = forge.push(new)
+            pushed = origin.push(new)
             note = Memory._note
 
             def noted(transport: Memory, operation: str, path: str) -> str:
@@ -240,7 +239,7 @@ class TestDeathsInTheSwitch:
 
         return deploy
 
-    def test_another_worker_takes_over(self, service, forge, server, half_way) -> None:
+    def test_another_worker_takes_over(self, service, origin, server, half_way) -> None:
         """The first one renames no further batch once it lost its lease, and what it had done is not sent again."""
         taken: list[Any] = []
 
@@ -272,7 +271,7 @@ class TestDeathsInTheSwitch:
         assert live(server) == self.NEW
         assert not [call for call in server.calls if call[0] == "upload"]
 
-    def test_the_worker_dies(self, service, forge, server, half_way) -> None:
+    def test_the_worker_dies(self, service, origin, server, half_way) -> None:
         def die() -> None:
             Service.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
             raise KeyboardInterrupt
@@ -290,7 +289,7 @@ class TestDeathsInTheSwitch:
     def test_a_temporary_file_that_the_server_cleaned_away_is_no_proof(
         self,
         service,
-        forge,
+        origin,
         server,
         half_way,
     ) -> None:
@@ -310,7 +309,7 @@ class TestDeathsInTheSwitch:
         assert live(server) == dict.fromkeys(self.FILES, b"new")
         assert len([call for call in server.calls if call[0] == "upload"]) == 1
 
-    def test_a_refused_rename_keeps_both_halves_known(self, service, forge, server, half_way) -> None:
+    def test_a_refused_rename_keeps_both_halves_known(self, service, origin, server, half_way) -> None:
         def refuse() -> None:
             raise PermissionRefused("550 no", path="file-060", code=550)
 
@@ -331,10 +330,10 @@ def live_names(server: Any) -> set[str]:
 
 
 class TestRefusals:
-    def test_a_refused_login_is_checked_no_further(self, service, forge, server, published) -> None:
+    def test_a_refused_login_is_checked_no_further(self, service, origin, server, published) -> None:
         """Each further login would bring the account nearer to being locked."""
         server.password = "another"
-        deploy = forge.push(SITE)
+        deploy = origin.push(SITE)
         published.clear()
         run(service)
         assert reload(deploy).error_kind == LoginRefused.__name__
@@ -345,11 +344,11 @@ class TestRefusals:
         assert "refused the login" in service.status_message
 
     def test_people_hear_of_a_refused_login_though_the_database_was_away(
-        self, service, forge, server, published, monkeypatch
+        self, service, origin, server, published, monkeypatch
     ) -> None:
         """The outcome and the service's status are stored together, or both again."""
         server.password = "another"
-        deploy = forge.push(SITE)
+        deploy = origin.push(SITE)
         published.clear()
         update, faults = QuerySet.update, [OperationalError("the server closed the connection")]
 
@@ -367,11 +366,11 @@ class TestRefusals:
         service.refresh_from_db()
         assert service.status == Service.Status.FAILING
 
-    def test_a_full_disk_says_what_to_do_and_is_not_tried_again(self, service, forge, server) -> None:
-        forge.push(SITE)
+    def test_a_full_disk_says_what_to_do_and_is_not_tried_again(self, service, origin, server) -> None:
+        origin.push(SITE)
         run(service)
         server.fail("upload", "", StorageFull("The server refused to upload a: 452 no space.", code=452), 1)
-        deploy = forge.push({**SITE, "a": b"a", "index.html": b"two"})
+        deploy = origin.push({**SITE, "a": b"a", "index.html": b"two"})
         run(service)
         deploy = reload(deploy)
         assert (deploy.state, deploy.error_kind, deploy.next_attempt_at) == (State.FAILED, "StorageFull", None)

@@ -1,5 +1,4 @@
 """Deploys to each real server: everything changes at once, bad names, directories that may not be written."""
-# ruff: noqa: F811 - the fixtures of the runner's tests
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +7,7 @@ import pytest
 
 from ftp_deploy.deploys import queue
 from ftp_deploy.models import Service
-from tests.deploys.runs import State, forge, reload, run  # noqa: F401
+from tests.deploys.runs import State, reload, run
 from tests.deploys.test_transfer import BAD_NAMES
 from tests.servers.base import FTPServer
 from tests.servers.fixtures import StartServer
@@ -27,7 +26,7 @@ def deploy_to(made: Any, service: Service) -> None:
     service.save()
 
 
-def test_a_server_that_ignores_case(service, forge, start_server: StartServer) -> None:
+def test_a_server_that_ignores_case(service, origin, start_server: StartServer) -> None:
     """Names of files and directories change only in case: each file is there afterwards, none went with an old one."""
     from pyftpdlib.filesystems import AbstractedFS
 
@@ -42,17 +41,17 @@ def test_a_server_that_ignores_case(service, forge, start_server: StartServer) -
         {"logo.png": b"same", "img/a.png": b"a", "img/B.PNG": b"b", "c": b"c"},
         {"LOGO.PNG": b"other", "IMG/a.png": b"a", "C": b"c"},
     ):
-        deploy = forge.push(tree)
+        deploy = origin.push(tree)
         run(service)
         assert reload(deploy).state == State.SUCCEEDED, reload(deploy).error
         assert {path: real.read(path) for path in real.files()} == {path.lower(): tree[path] for path in tree}
 
 
-def test_a_server_that_takes_no_hidden_names(service, forge, start_server: StartServer) -> None:
+def test_a_server_that_takes_no_hidden_names(service, origin, start_server: StartServer) -> None:
     """Temporary names begin with a dot: the deploy says what to do, and direct writing does it."""
     real = start_server("pure-ftpd", arguments=["-x"])
     deploy_to(real, service)
-    deploy = forge.push({"index.html": b"one"})
+    deploy = origin.push({"index.html": b"one"})
     run(service)
     deploy = reload(deploy)
     assert (deploy.state, deploy.error_kind) == (State.FAILED, "PermissionRefused")
@@ -87,7 +86,7 @@ class TestRealServers:
     def held(self, real: Any) -> dict[str, bytes]:
         return {path: real.read(path) for path in real.files()}
 
-    def test_everything_changes_its_kind(self, name, real, service, forge) -> None:
+    def test_everything_changes_its_kind(self, name, real, service, origin) -> None:
         first = {
             "stays": b"same",
             "empty": b"",
@@ -108,34 +107,34 @@ class TestRealServers:
             "\U0001f680 -rf/~x": b"r",
         }
         for tree in (first, second, first):
-            deploy = forge.push(tree)
+            deploy = origin.push(tree)
             run(service)
             assert reload(deploy).state == State.SUCCEEDED, reload(deploy).error
             assert self.held(real) == tree
         assert not {path for path in real.folders() if path.startswith("becomes a directory")}
 
-    def test_no_bad_name_reaches_the_server(self, name, real, service, forge) -> None:
+    def test_no_bad_name_reaches_the_server(self, name, real, service, origin) -> None:
         """By the servers' own logs: nothing was sent, and nothing but the log-in was asked."""
-        forge.push({"victim": b"alive"})
+        origin.push({"victim": b"alive"})
         run(service)
         before = len(real.log_text())
         for bad in BAD_NAMES.values():
-            deploy = forge.push({"victim": b"other", f"d/{bad}": b"bad"})
+            deploy = origin.push({"victim": b"other", f"d/{bad}": b"bad"})
             run(service)
             assert reload(deploy).error_kind == "UnsafePath"
         assert self.held(real) == {"victim": b"alive"}
         said = real.log_text()[before:].upper()
         assert not any(word in said for word in ("DELE", "STOR", "RNTO", "MKD", "REMOVE", "POSIX-RENAME", "UPLOAD"))
 
-    def test_a_directory_that_may_not_be_written(self, name, real, service, forge) -> None:
+    def test_a_directory_that_may_not_be_written(self, name, real, service, origin) -> None:
         """The file and the server's answer are named, and everything that was live stays."""
         if name in ("pyftpdlib", "openssh"):
             pytest.skip("these servers run as the tests' own user, who may write everywhere")
-        forge.push({"a": b"1", "locked/b": b"1"})
+        origin.push({"a": b"1", "locked/b": b"1"})
         run(service)
         (real.folder / "locked").chmod(0o555)
         try:
-            deploy = forge.push({"a": b"2", "locked/b": b"2"})
+            deploy = origin.push({"a": b"2", "locked/b": b"2"})
             run(service)
         finally:
             (real.folder / "locked").chmod(0o777)

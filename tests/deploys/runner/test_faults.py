@@ -1,5 +1,4 @@
 """Runs in which something fails: forge, server, worker or database. Nothing is lost, and people are told."""
-# ruff: noqa: F811 - the fixtures of the runs
 
 import errno
 import threading
@@ -19,33 +18,23 @@ from ftp_deploy.exceptions import (
 )
 from ftp_deploy.models import Deploy, Heartbeat, Service, ServiceManifest
 from ftp_deploy.transports.memory import Store
-from tests.deploys.runs import (  # noqa: F401 - fixtures
-    SITE,
-    Forge,
-    State,
-    forge,
-    live,
-    reload,
-    run,
-    server,
-    sums_equal_rows,
-)
+from tests.deploys.runs import SITE, State, live, reload, run
 from tests.factories import make_service
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_failed_deploy_leaves_the_live_site_and_is_carried_by_the_next_push(service, forge, server) -> None:
-    forge.push(SITE)
+def test_a_failed_deploy_leaves_the_live_site_and_is_carried_by_the_next_push(service, origin, server) -> None:
+    origin.push(SITE)
     run(service)
     server.fail("upload", "", PermissionRefused("index.html: 553 not allowed", path="index.html", code=553), 1)
-    broken = forge.push({**SITE, "index.html": b"two", "b": b"b"})
+    broken = origin.push({**SITE, "index.html": b"two", "b": b"b"})
     run(service)
     broken = reload(broken)
     assert (broken.state, broken.error_kind) == (State.FAILED, "PermissionRefused")
     assert "553" in broken.error
     assert live_without_temporary(server) == SITE
-    forge.push({**SITE, "index.html": b"three", "b": b"b"})
+    origin.push({**SITE, "index.html": b"three", "b": b"b"})
     run(service)
     assert live(server) == {**SITE, "index.html": b"three", "b": b"b"}
     assert reload(broken).state == State.RESTORED
@@ -55,10 +44,10 @@ def live_without_temporary(server: Store) -> dict[str, bytes]:
     return {path: content for path, content in live(server).items() if ".ftp-deploy-" not in path}
 
 
-def test_what_is_complete_is_not_sent_again(service, forge, server) -> None:
+def test_what_is_complete_is_not_sent_again(service, origin, server) -> None:
     files = {f"file-{number}": bytes([number]) * 10 for number in range(30)}
     server.fail("rename", "", PermissionRefused("550 no"), 1)
-    deploy = forge.push(files)
+    deploy = origin.push(files)
     run(service)
     assert reload(deploy).state == State.FAILED
     sent = sum(operation == "upload" for operation, _path in server.calls)
@@ -70,9 +59,9 @@ def test_what_is_complete_is_not_sent_again(service, forge, server) -> None:
     assert not [path for operation, path in server.calls if operation == "upload"]
 
 
-def test_a_passing_error_is_tried_again_later_and_holds_up_the_line(service, forge, server, settings) -> None:
+def test_a_passing_error_is_tried_again_later_and_holds_up_the_line(service, origin, server, settings) -> None:
     server.fail("upload", "", ConnectionFailed("421 closing"), 1)
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     assert run(service) == 1
     deploy = reload(deploy)
     assert (deploy.state, deploy.attempts, deploy.error_kind) == (State.QUEUED, 1, "ConnectionFailed")
@@ -85,10 +74,10 @@ def test_a_passing_error_is_tried_again_later_and_holds_up_the_line(service, for
     assert reload(deploy).attempts == 2
 
 
-def test_an_error_that_does_not_pass_fails_at_last(service, forge, server, settings) -> None:
+def test_an_error_that_does_not_pass_fails_at_last(service, origin, server, settings) -> None:
     settings.FTP_DEPLOY_MAX_ATTEMPTS = 2
-    forge.fault = RepositoryUnavailable("the forge does not answer")
-    deploy = forge.push(SITE)
+    origin.fault = RepositoryUnavailable("the forge does not answer")
+    deploy = origin.push(SITE)
     run(service)
     Deploy.objects.update(next_attempt_at=None)
     run(service)
@@ -96,9 +85,9 @@ def test_an_error_that_does_not_pass_fails_at_last(service, forge, server, setti
     assert (deploy.state, deploy.attempts, deploy.error) == (State.FAILED, 2, "the forge does not answer")
 
 
-def test_a_full_disk_of_the_worker_is_named_and_waited_for(service, forge, server) -> None:
-    deploy = forge.push(SITE)
-    forge.fault = OSError(errno.ENOSPC, "No space left on device")
+def test_a_full_disk_of_the_worker_is_named_and_waited_for(service, origin, server) -> None:
+    deploy = origin.push(SITE)
+    origin.fault = OSError(errno.ENOSPC, "No space left on device")
     run(service)
     waiting = reload(deploy)
     assert (waiting.state, waiting.error_kind) == (State.QUEUED, "WorkerDiskFull")
@@ -106,9 +95,9 @@ def test_a_full_disk_of_the_worker_is_named_and_waited_for(service, forge, serve
     assert waiting.next_attempt_at is not None
 
 
-def test_an_unforeseen_error_fails_without_its_text(service, forge, server, caplog) -> None:
-    forge.fault = RuntimeError("canary")
-    deploy = forge.push(SITE)
+def test_an_unforeseen_error_fails_without_its_text(service, origin, server, caplog) -> None:
+    origin.fault = RuntimeError("canary")
+    deploy = origin.push(SITE)
     run(service)
     deploy = reload(deploy)
     assert deploy.state == State.FAILED
@@ -116,25 +105,25 @@ def test_an_unforeseen_error_fails_without_its_text(service, forge, server, capl
     assert "canary" not in deploy.error + "".join(deploy.log_lines.values_list("text", flat=True))
 
 
-def test_a_wrong_password_fails_at_once(service, forge, server) -> None:
+def test_a_wrong_password_fails_at_once(service, origin, server) -> None:
     server.password = "another"
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     run(service)
     assert (reload(deploy).state, reload(deploy).error_kind) == (State.FAILED, LoginRefused.__name__)
 
 
-def test_a_full_server_is_left_as_it_was(service, forge, server) -> None:
-    forge.push(SITE)
+def test_a_full_server_is_left_as_it_was(service, origin, server) -> None:
+    origin.push(SITE)
     run(service)
     server.fail("upload", "", StorageFull("552 quota", code=552), 1)
-    deploy = forge.push({**SITE, "a": b"a", "index.html": b"two", "z": b"z"})
+    deploy = origin.push({**SITE, "a": b"a", "index.html": b"two", "z": b"z"})
     run(service)
     assert reload(deploy).error_kind == "StorageFull"
     assert live(server) == SITE
 
 
-def test_a_worker_that_dies_is_taken_over(service, forge, server) -> None:
-    deploy = forge.push(SITE)
+def test_a_worker_that_dies_is_taken_over(service, origin, server) -> None:
+    deploy = origin.push(SITE)
     held = lease.claim(service.pk)
     assert held is not None
     from ftp_deploy.deploys.pick import take_next
@@ -148,10 +137,10 @@ def test_a_worker_that_dies_is_taken_over(service, forge, server) -> None:
     assert live(server) == SITE
 
 
-def test_a_deploy_that_kills_its_worker_is_parked_and_the_next_goes_on(service, forge, server, settings) -> None:
+def test_a_deploy_that_kills_its_worker_is_parked_and_the_next_goes_on(service, origin, server, settings) -> None:
     Service.objects.update(combine_pushes=False)
-    poison = forge.push({"poison": b"x"})
-    forge.push(SITE)
+    poison = origin.push({"poison": b"x"})
+    origin.push(SITE)
     from ftp_deploy.deploys.pick import take_next
 
     for _ in range(3):
@@ -166,9 +155,9 @@ def test_a_deploy_that_kills_its_worker_is_parked_and_the_next_goes_on(service, 
     assert poison.state == State.RESTORED
 
 
-def test_a_stopping_worker_hands_back_and_nothing_is_lost(service, forge, server) -> None:
+def test_a_stopping_worker_hands_back_and_nothing_is_lost(service, origin, server) -> None:
     files = {f"file-{number}": b"x" * number for number in range(200)}
-    deploy = forge.push(files)
+    deploy = origin.push(files)
     asked = iter([False, False])
     assert run(service, lambda: next(asked, True)) == 1
     deploy = reload(deploy)
@@ -178,10 +167,10 @@ def test_a_stopping_worker_hands_back_and_nothing_is_lost(service, forge, server
     assert reload(deploy).crashes == 0
 
 
-def test_a_cancelled_deploy_leaves_no_trace(service, forge, server, monkeypatch) -> None:
-    forge.push(SITE)
+def test_a_cancelled_deploy_leaves_no_trace(service, origin, server, monkeypatch) -> None:
+    origin.push(SITE)
     run(service)
-    deploy = forge.push({**SITE, **{f"more/file-{number}": b"x" for number in range(200)}})
+    deploy = origin.push({**SITE, **{f"more/file-{number}": b"x" for number in range(200)}})
     directories = set(server.directories)
     monkeypatch.setattr("ftp_deploy.deploys.recorder.INTERVAL", 0.0)
     note = Store.note
@@ -198,9 +187,9 @@ def test_a_cancelled_deploy_leaves_no_trace(service, forge, server, monkeypatch)
     assert server.directories == directories
 
 
-def test_a_cancellation_is_heard_while_the_forge_is_waited_for(service, forge, server, monkeypatch) -> None:
+def test_a_cancellation_is_heard_while_the_forge_is_waited_for(service, origin, server, monkeypatch) -> None:
     monkeypatch.setattr("ftp_deploy.deploys.recorder.INTERVAL", 0.0)
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     answered = threading.Event()
     guard = recorder.Recorder.guard
 
@@ -221,21 +210,21 @@ def test_a_cancellation_is_heard_while_the_forge_is_waited_for(service, forge, s
     answered.set()
 
 
-def test_why_nothing_was_done_is_in_the_log(service, forge, server) -> None:
-    forge.push(SITE)
+def test_why_nothing_was_done_is_in_the_log(service, origin, server) -> None:
+    origin.push(SITE)
     run(service)
-    late = forge.push(SITE)
+    late = origin.push(SITE)
     Deploy.objects.filter(pk=late.pk).update(order_unknown=True, after="f" * 40)
-    forge.head = ServiceManifest.objects.get().commit
+    origin.head = ServiceManifest.objects.get().commit
     run(service)
     assert reload(late).state == State.SUPERSEDED
     assert "which is live already: nothing to do." in late.log_lines.last().text
 
 
-def test_a_run_that_lost_its_lease_only_puts_back_its_row(service, forge, server, monkeypatch) -> None:
-    forge.push(SITE)
+def test_a_run_that_lost_its_lease_only_puts_back_its_row(service, origin, server, monkeypatch) -> None:
+    origin.push(SITE)
     run(service)
-    deploy = forge.push({"index.html": b"two"})
+    deploy = origin.push({"index.html": b"two"})
 
     def lose(self, *args, **kwargs):
         Service.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -253,7 +242,7 @@ def test_a_run_that_lost_its_lease_only_puts_back_its_row(service, forge, server
 
 
 @pytest.mark.parametrize("moment", ["uploading", "switching", "finishing"])
-def test_a_database_that_is_away_for_a_moment_costs_no_attempt(service, forge, server, monkeypatch, moment) -> None:
+def test_a_database_that_is_away_for_a_moment_costs_no_attempt(service, origin, server, monkeypatch, moment) -> None:
     from ftp_deploy.deploys.recorder import Recorder
 
     monkeypatch.setattr(lease, "PAUSE", 0.01)
@@ -270,7 +259,7 @@ def test_a_database_that_is_away_for_a_moment_costs_no_attempt(service, forge, s
         return unbroken(*args, **kwargs)
 
     monkeypatch.setattr(*target, broken)
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     run(service)
     run(service)
     deploy = reload(deploy)
@@ -281,7 +270,7 @@ def test_a_database_that_is_away_for_a_moment_costs_no_attempt(service, forge, s
 
 
 def test_a_database_error_that_always_comes_back_is_tried_with_pauses_and_then_final(
-    service, forge, server, monkeypatch, settings
+    service, origin, server, monkeypatch, settings
 ) -> None:
     """The rows of changes cannot be written, all others can: a full disk, a lock that is never let go."""
     settings.FTP_DEPLOY_MAX_ATTEMPTS = 3
@@ -292,7 +281,7 @@ def test_a_database_error_that_always_comes_back_is_tried_with_pauses_and_then_f
         raise OperationalError("could not extend file: No space left on device")
 
     monkeypatch.setattr(journal.Journal, "begin", broken)
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     for attempt, pause in enumerate((30, 60), 1):
         assert run(service) == 3
         assert len(begun) == attempt * 3
@@ -307,7 +296,7 @@ def test_a_database_error_that_always_comes_back_is_tried_with_pauses_and_then_f
 
 
 def test_a_database_that_takes_no_outcome_ends_the_run_and_leaves_the_deploy_to_the_sweep(
-    service, forge, server, monkeypatch
+    service, origin, server, monkeypatch
 ) -> None:
     monkeypatch.setattr(lease, "PAUSE", 0.0)
     tries = []
@@ -318,22 +307,22 @@ def test_a_database_that_takes_no_outcome_ends_the_run_and_leaves_the_deploy_to_
 
     for name in ("succeeded", "hand_back", "failed"):
         monkeypatch.setattr(runner.outcome, name, broken)
-    deploy = forge.push(SITE)
+    deploy = origin.push(SITE)
     assert run(service) == 0
     assert len(tries) == 2 * lease.TRIES
     assert (reload(deploy).state, reload(deploy).crashes) == (State.QUEUED, 0)
     assert Service.objects.get().lease_until is None
 
 
-def test_the_end_of_a_run_sweeps_where_nobody_did_so_lately(service, forge, server, published) -> None:
+def test_the_end_of_a_run_sweeps_where_nobody_did_so_lately(service, origin, server, published) -> None:
     """Beat may stand still: what a lost message told of is found by the runs of other services."""
     other = make_service(host="other.example.com")
     queue.deploy_now(other)
-    forge.push(SITE)
+    origin.push(SITE)
     published.clear()
     run(service)
     assert published.count(("ftp_deploy.run", (other.pk,))) == 1
-    forge.push({"index.html": b"two"})
+    origin.push({"index.html": b"two"})
     published.clear()
     assert run(service) == 1
     assert ("ftp_deploy.run", (other.pk,)) not in published
@@ -341,19 +330,19 @@ def test_the_end_of_a_run_sweeps_where_nobody_did_so_lately(service, forge, serv
     run(service)
     assert ("ftp_deploy.run", (other.pk,)) not in published  # it did nothing: the sweep is left to others
     Heartbeat.objects.update(at=timezone.now() - timedelta(seconds=16))
-    forge.push({"index.html": b"three"})
+    origin.push({"index.html": b"three"})
     run(service)
     assert published.count(("ftp_deploy.run", (other.pk,))) == 1
 
 
-def test_renames_whose_answer_was_lost_are_settled(service, forge, server, monkeypatch) -> None:
+def test_renames_whose_answer_was_lost_are_settled(service, origin, server, monkeypatch) -> None:
     """A worker dies after its renames went through and before it could record them."""
     from ftp_deploy.deploys.journal import Journal
 
-    forge.push(SITE)
+    origin.push(SITE)
     run(service)
     files = {**SITE, "index.html": b"two!", "new": b"n"}
-    deploy = forge.push(files)
+    deploy = origin.push(files)
 
     def die(self) -> None:
         Service.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
@@ -364,7 +353,7 @@ def test_renames_whose_answer_was_lost_are_settled(service, forge, server, monke
         run(service)
     monkeypatch.undo()
     for module in (runner, restore, fetch, skips):
-        monkeypatch.setattr(module, "fetch_service", forge.fetch)
+        monkeypatch.setattr(module, "fetch_service", origin.fetch)
     assert live(server) == files
     assert service.manifest["index.html"].size == 3
     server.calls.clear()
