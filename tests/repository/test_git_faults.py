@@ -26,7 +26,7 @@ from ftp_deploy.repository import allowance, snapshot
 from ftp_deploy.repository.git import GitSource, branch_head, errors_of, fetch
 from tests.repository.test_git import contents
 from tests.servers.forge import SITE, source_of
-from tests.servers.sshd import ThreadedGit
+from tests.servers.sshd import threaded_git
 
 pytestmark = pytest.mark.integration
 
@@ -156,18 +156,10 @@ def test_a_head_that_is_no_commits_id_is_refused(head):
 
 
 def test_a_list_of_references_that_is_none_is_an_error_of_ours():
-    server = ThreadedGit()
-    try:
+    with threaded_git() as server:
         server.answers["git-upload-pack '/x'"] = "000eversion 2\n0014ls-refs=unborn\n\n0000" + "0009xxxxx0000"
-        source = GitSource(
-            f"ssh://{server.username}@127.0.0.1:{server.port}/x",
-            password=server.password,
-            fingerprint=server.host_key.get_fingerprint(),
-        )
         with pytest.raises(RepositoryError, match="not git data"):
-            branch_head(source, "main")
-    finally:
-        server.stop()
+            branch_head(server.source("/x"), "main")
 
 
 def test_the_words_of_a_server_steer_no_terminal():
@@ -188,18 +180,10 @@ def test_references_without_end_are_cut_off(kind, monkeypatch):
         with raw_server(response(200, [GIT], body)) as (url, _), pytest.raises(RepositoryError, match="far too much"):
             branch_head(GitSource(f"{url}/x"), "main")
         return
-    server = ThreadedGit()
-    try:
+    with threaded_git() as server:
         server.answers["git-upload-pack '/x'"] = body.removeprefix(b"001e# service=git-upload-pack\n0000").decode()
-        source = GitSource(
-            f"ssh://{server.username}@127.0.0.1:{server.port}/x",
-            password=server.password,
-            fingerprint=server.host_key.get_fingerprint(),
-        )
         with pytest.raises(RepositoryError, match="far too much"):
-            branch_head(source, "main")
-    finally:
-        server.stop()
+            branch_head(server.source("/x"), "main")
 
 
 def test_a_server_that_stalls_does_not_hold_us():

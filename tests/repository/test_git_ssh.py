@@ -35,7 +35,7 @@ from tests.factories import make_service
 from tests.repository.test_git import contents
 from tests.servers.binaries import need
 from tests.servers.lfs import LFSServer
-from tests.servers.sshd import OpenSSH, ThreadedGit
+from tests.servers.sshd import OpenSSH, ThreadedGit, threaded_git
 
 pytestmark = pytest.mark.integration
 
@@ -87,9 +87,8 @@ def old_sshd() -> Iterator[OpenSSH]:
 
 @pytest.fixture
 def threaded() -> Iterator[ThreadedGit]:
-    server = ThreadedGit()
-    yield server
-    server.stop()
+    with threaded_git() as server:
+        yield server
 
 
 def source_of(server: OpenSSH, folder: Path, **changes: Any) -> GitSource:
@@ -101,17 +100,6 @@ def source_of(server: OpenSSH, folder: Path, **changes: Any) -> GitSource:
     }
     url = f"ssh://{server.username}@{server.host}:{server.port}{folder}".replace(" ", "%20")
     return GitSource(changes.pop("url", url), **{**values, **changes})
-
-
-def password_source(server: ThreadedGit, path: str, **changes: Any) -> GitSource:
-    values: dict[str, Any] = {
-        "username": server.username,
-        "password": server.password,
-        "fingerprint": server.host_key.get_fingerprint(),
-        "connect_timeout": 20.0,
-        "reply_timeout": 60.0,
-    }
-    return GitSource(f"ssh://127.0.0.1:{server.port}{path}".replace(" ", "%20"), **{**values, **changes})
 
 
 class TestFetch:
@@ -151,9 +139,9 @@ class TestFetch:
             branch_head(source_of(sshd, repository.parent / "missing.git"), "main")
 
     def test_a_password_logs_in(self, threaded: ThreadedGit, repository: Path) -> None:
-        assert branch_head(password_source(threaded, str(repository)), "main") == git(repository, "rev-parse", "main")
+        assert branch_head(threaded.source(str(repository)), "main") == git(repository, "rev-parse", "main")
         with pytest.raises(RepositoryLoginRefused, match="refused"):
-            branch_head(password_source(threaded, str(repository), password="wrong"), "main")
+            branch_head(threaded.source(str(repository), password="wrong"), "main")
 
     def test_too_many_bytes(self, sshd: OpenSSH, repository: Path) -> None:
         with pytest.raises(RepositoryError, match="more than 100 bytes"):
@@ -162,14 +150,14 @@ class TestFetch:
     def test_a_server_that_says_nothing(self, threaded: ThreadedGit) -> None:
         threaded.silent = True
         with pytest.raises(RepositoryUnavailable, match="in time"):
-            branch_head(password_source(threaded, "/x", reply_timeout=1.0), "main")
+            branch_head(threaded.source("/x", reply_timeout=1.0), "main")
 
     def test_a_server_that_never_comes_to_an_end(self, threaded: ThreadedGit, tmp_path: Path) -> None:
         threaded.dripping = True
-        source = password_source(threaded, "/x", total_timeout=1.0)
+        source = threaded.source("/x", total_timeout=1.0)
         with pytest.raises(RepositoryUnavailable, match="in time"):
             branch_head(source, "main")
-        source = password_source(threaded, "/x", reply_timeout=2.0)
+        source = threaded.source("/x", reply_timeout=2.0)
         with pytest.raises(RepositoryUnavailable):
             fetch_objects(source, {"a": Pointer("a" * 64, 5)}, tmp_path)
 
@@ -209,7 +197,7 @@ class TestIdentity:
     def test_another_key_stops(self, threaded: ThreadedGit, repository: Path) -> None:
         other = asyncssh.generate_private_key("ssh-ed25519").get_fingerprint()
         with pytest.raises(IdentityRefused, match="not the accepted one"):
-            branch_head(password_source(threaded, str(repository), fingerprint=other), "main")
+            branch_head(threaded.source(str(repository), fingerprint=other), "main")
         assert threaded.passwords_tried == []
         assert threaded.commands == []
 
@@ -269,12 +257,12 @@ class TestLFS:
             login = server.authorization
             address = f"{server.url}/info/lfs"
             threaded.answers["git-lfs-authenticate /o/r.git download"] = self.answer(address, Authorization=login)
-            found = fetch_objects(password_source(threaded, "/o/r.git"), {"a": Pointer(oid, 5)}, tmp_path)
+            found = fetch_objects(threaded.source("/o/r.git"), {"a": Pointer(oid, 5)}, tmp_path)
             assert found[oid].read_bytes() == b"large"
 
     def test_a_server_without_the_command(self, threaded: ThreadedGit, tmp_path: Path) -> None:
         with pytest.raises(RepositoryUnavailable):
-            fetch_objects(password_source(threaded, "/o/r.git"), {"a": Pointer("a" * 64, 5)}, tmp_path)
+            fetch_objects(threaded.source("/o/r.git"), {"a": Pointer("a" * 64, 5)}, tmp_path)
         assert threaded.commands[0] == "git-lfs-authenticate /o/r.git download"
 
     @pytest.mark.parametrize(

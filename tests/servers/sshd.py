@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncssh
 
+from ftp_deploy.repository.base import GitSource
 from ftp_deploy.transports.base import Target
 from tests.servers.base import DEADLINE, ProcessServer
 from tests.servers.binaries import need
@@ -105,17 +106,20 @@ class OpenSSH(ProcessServer):
 
 
 class _Threaded:
-    """An SSH server of asyncssh whose event loop runs in a thread of its own; it listens when it is made."""
+    """A server whose event loop runs in a thread of its own; it listens when it is made."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._acceptor = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(DEADLINE)
-        self.port = self._acceptor.get_port()
+        self.port = self._port()
 
-    async def _listen(self) -> asyncssh.SSHAcceptor:
+    async def _listen(self) -> Any:
         raise NotImplementedError
+
+    def _port(self) -> int:
+        return int(self._acceptor.get_port())
 
     def stop(self) -> None:
         """End the server and all its connections."""
@@ -126,7 +130,6 @@ class _Threaded:
 
     async def _stop(self) -> None:
         self._acceptor.close()
-        await self._acceptor.wait_closed()
         rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in rest:
             task.cancel()
@@ -202,6 +205,15 @@ def threaded_sftp(folder: Path, sftp: type[asyncssh.SFTPServer] = asyncssh.SFTPS
         server.stop()
 
 
+@contextmanager
+def threaded_git() -> "Iterator[ThreadedGit]":
+    server = ThreadedGit()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 class ThreadedGit(_Threaded):
     """An SSH server of asyncssh in a thread that runs git's own ``upload-pack``, for one user with a password.
 
@@ -222,6 +234,17 @@ class ThreadedGit(_Threaded):
         self.dripping = False
         """Commands are answered for ever, a byte at a time."""
         super().__init__()
+
+    def source(self, path: str, **changes: Any) -> GitSource:
+        """Return where a repository of this server is, with its login and host key."""
+        values: dict[str, Any] = {
+            "username": self.username,
+            "password": self.password,
+            "fingerprint": self.host_key.get_fingerprint(),
+            "connect_timeout": 20.0,
+            "reply_timeout": 60.0,
+        }
+        return GitSource(f"ssh://127.0.0.1:{self.port}{path}".replace(" ", "%20"), **{**values, **changes})
 
     async def _listen(self) -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
@@ -252,11 +275,15 @@ class ThreadedGit(_Threaded):
             return
         pipe = asyncio.subprocess.PIPE
         git = await asyncio.create_subprocess_exec(*words, stdin=pipe, stdout=pipe, stderr=pipe)
-        feeding = asyncio.create_task(_pump(process.stdin, git.stdin))
-        await asyncio.gather(_pump(git.stdout, process.stdout), _pump(git.stderr, process.stderr))
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
-        process.exit(await git.wait())
+        try:
+            feeding = asyncio.create_task(_pump(process.stdin, git.stdin))
+            await asyncio.gather(_pump(git.stdout, process.stdout), _pump(git.stderr, process.stderr))
+            feeding.cancel()
+            await asyncio.gather(feeding, return_exceptions=True)
+            process.exit(await git.wait())
+        finally:
+            if git.returncode is None:
+                git.kill()
 
 
 async def _pump(reader: Any, writer: Any) -> None:
@@ -268,20 +295,20 @@ async def _pump(reader: Any, writer: Any) -> None:
         writer.write_eof()
 
 
-class Cutter:
+class Cutter(_Threaded):
     """A TCP relay in front of a server that cuts connections: after so many bytes from the client, or when told."""
 
     def __init__(self, port: int, cut_after: Callable[[int], int | None]) -> None:
         self._target = port
         self._cut_after = cut_after
         self.connections = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._relay, "127.0.0.1", 0), self._loop
-        ).result(DEADLINE)
-        self.port = self._server.sockets[0].getsockname()[1]
+        super().__init__()
+
+    async def _listen(self) -> asyncio.Server:
+        return await asyncio.start_server(self._relay, "127.0.0.1", 0)
+
+    def _port(self) -> int:
+        return int(self._acceptor.sockets[0].getsockname()[1])
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay one connection; ``cut_after(number)`` says after how many bytes it ends, None: never."""
@@ -304,19 +331,3 @@ class Cutter:
                 return
             writer.write(data)
             await writer.drain()
-
-    def stop(self) -> None:
-        """Close everything."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(DEADLINE)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(DEADLINE)
-        self._loop.close()
-
-    async def _stop(self) -> None:
-        self._server.close()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        for _ in range(3):
-            await asyncio.sleep(0)

@@ -1,12 +1,13 @@
-"""A data folder of its own for each test that runs the ``ftp-deploy`` command."""
+"""A data folder of its own for each test that runs the ``ftp-deploy`` command, and a receiver of the forge's hooks."""
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ftp_deploy.standalone.processes import ftp_deploy_command
+from tests.standalone.forge_client import Receiver
 from tests.standalone.processes import clean_environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -33,3 +34,10 @@ def ftp_deploy(folder: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.stop()
