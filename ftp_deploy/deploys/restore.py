@@ -104,8 +104,8 @@ def skip(deploy: Deploy, user: User = None) -> None:
 
 def roll_back(service: Service, commit: str, user: User = None) -> Deploy:
     """Put an earlier commit live again; failed deploys stay failed. Raises ``ConfigurationError`` for no commit."""
-    if not commit:
-        raise ConfigurationError("A roll back needs a commit.")
+    if not commit or not commit.isprintable():
+        raise ConfigurationError("A roll back needs a commit.", advice="Take one of the list, or give its hash.")
     known = service.deploys.filter(after=commit).first()
     return add(service, Deploy.Kind.ROLLBACK, user, after=commit, commits=list(known.commits) if known else [])
 

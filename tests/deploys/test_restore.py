@@ -22,9 +22,10 @@ def test_only_a_failed_deploy_can_be_skipped(state: str) -> None:
     assert Deploy.objects.get().state == state
 
 
-def test_a_roll_back_needs_a_commit() -> None:
+@pytest.mark.parametrize("commit", ["", "1234\0", "12\n34"])
+def test_a_roll_back_needs_a_commit(commit: str) -> None:
     with pytest.raises(ConfigurationError, match="needs a commit"):
-        restore.roll_back(make_service(), "")
+        restore.roll_back(make_service(), commit)
     assert not Deploy.objects.exists()
 
 
