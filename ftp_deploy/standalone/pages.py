@@ -21,7 +21,7 @@ TEMPLATE = "ftp_deploy_standalone/error.html"
 
 
 def page(request: HttpRequest, status: HTTPStatus, title: str, text: str, *, login: bool = False) -> HttpResponse:
-    """Return a page in the design of the dashboard; plain text to programs that take no HTML, and where it cannot be made.
+    """Return a page in the design of the dashboard; plain text to who takes no HTML, and where none can be made.
 
     The template is given no request: neither a session nor a host name has to be looked up.
     """
