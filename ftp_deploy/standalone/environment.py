@@ -172,10 +172,10 @@ def mail_settings(env: Environment) -> dict[str, Any]:
     """Return Django's settings of the mail server; without ``EMAIL_URL`` mails are printed."""
     try:
         return dict(env.email_url("EMAIL_URL", default="consolemail://"))
-    except (ImproperlyConfigured, ValueError) as error:
+    except (ImproperlyConfigured, ValueError):  # it may quote the address from the password on
         raise ImproperlyConfigured(
-            "EMAIL_URL has to be such as smtp+tls://user:password@mail.example.com:587."
-        ) from error
+            f"EMAIL_URL has to be such as smtp+tls://user:password@mail.example.com:587. {ENCODED}"
+        ) from None
 
 
 def database_settings(env: Environment, file: Path) -> dict[str, Any]:
